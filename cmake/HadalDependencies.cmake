@@ -1,0 +1,35 @@
+# Every outside library, once. docs/architecture.md gives the reason for each.
+set(THREADS_PREFER_PTHREAD_FLAG ON)
+find_package(Threads REQUIRED)
+find_package(absl REQUIRED)
+find_package(fmt REQUIRED)
+find_package(nlohmann_json REQUIRED)
+find_package(Boost 1.81 REQUIRED)
+find_package(yaml-cpp REQUIRED)
+find_package(GTest REQUIRED)
+
+# A static archive where the portable preset asks for it: that binary may need glibc alone.
+function(hadal_find_library target name)
+  if(HADAL_PORTABLE)
+    find_library(HADAL_LIB_${target} NAMES lib${name}.a REQUIRED)
+  else()
+    find_library(HADAL_LIB_${target} NAMES ${name} REQUIRED)
+  endif()
+  add_library(hadal_dep_${target} INTERFACE)
+  target_link_libraries(hadal_dep_${target} INTERFACE ${HADAL_LIB_${target}})
+endfunction()
+hadal_find_library(pcre2 pcre2-8)
+hadal_find_library(utf8proc utf8proc)
+hadal_find_library(yaml yaml-cpp)
+
+add_library(hadal_dep_fmt INTERFACE)
+if(HADAL_PORTABLE)
+  target_link_libraries(hadal_dep_fmt INTERFACE fmt::fmt-header-only)  # Debian has no static libfmt
+else()
+  target_link_libraries(hadal_dep_fmt INTERFACE fmt::fmt)
+endif()
+
+add_library(hadal_dep_json INTERFACE)
+target_link_libraries(hadal_dep_json INTERFACE nlohmann_json::nlohmann_json)
+add_library(hadal_dep_boost INTERFACE)
+target_link_libraries(hadal_dep_boost INTERFACE Boost::headers Threads::Threads)
