@@ -1,0 +1,148 @@
+// One accelerator as models and runners see it: memory, weights and ops of one backend, with composites lowered where
+// the backend has nothing better.
+//
+//   ASSIGN_OR_RETURN(auto device, Device::open("cpu", options));
+//   ASSIGN_OR_RETURN(Buffer hidden, device->allocate(bytes));
+//   ASSIGN_OR_RETURN(Prepared weights, device->prepare(group));
+//   RETURN_IF_ERROR(device->run(stream, OpKind::kLinear, linear_args));
+//
+// A Device is a thin class over the C interface of kernels/api/backend.h. `ref` and `cpu` are linked in; another name is
+// looked for as libhadal_<name>.so beside the binary.
+//
+// Threads: one thread at a time. Ownership: Buffer and Prepared keep the device alive and free on destruction.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "base/status.h"
+#include "kernels/api/backend.h"
+
+namespace hadal {
+
+class Device;
+
+/// Device memory, 64-byte aligned, zeroed at allocation, at a fixed address for its life. Movable.
+class Buffer {
+ public:
+  Buffer() = default;
+  Buffer(Buffer&& other) noexcept { swap(other); }
+  Buffer& operator=(Buffer&& other) noexcept {
+    Buffer(std::move(other)).swap(*this);
+    return *this;
+  }
+  ~Buffer();
+
+  void* data() const { return data_; }
+  uint64_t bytes() const { return bytes_; }
+  template <typename T>
+  T* as() const {
+    return static_cast<T*>(data_);
+  }
+  /// The first rows x cols elements as a dense matrix.
+  Mat mat(DType dtype, int64_t rows, int64_t cols) const { return Mat{data_, rows, cols, cols, dtype}; }
+
+ private:
+  friend class Device;
+  void swap(Buffer& other) noexcept {
+    std::swap(device_, other.device_);
+    std::swap(data_, other.data_);
+    std::swap(bytes_, other.bytes_);
+    std::swap(kind_, other.kind_);
+  }
+  std::shared_ptr<Device> device_;
+  void* data_ = nullptr;
+  uint64_t bytes_ = 0;
+  MemoryKind kind_ = MemoryKind::kDevice;
+};
+
+/// A prepared weight group.
+class Prepared {
+ public:
+  Prepared() = default;
+  Prepared(Prepared&& other) noexcept { swap(other); }
+  Prepared& operator=(Prepared&& other) noexcept {
+    Prepared(std::move(other)).swap(*this);
+    return *this;
+  }
+  ~Prepared();
+
+  const PreparedGroup* group() const { return group_; }
+  PreparedRef member(int32_t index) const { return {group_, index}; }
+  explicit operator bool() const { return group_ != nullptr; }
+
+ private:
+  friend class Device;
+  void swap(Prepared& other) noexcept {
+    std::swap(device_, other.device_);
+    std::swap(group_, other.group_);
+  }
+  std::shared_ptr<Device> device_;
+  PreparedGroup* group_ = nullptr;
+};
+
+struct DeviceOptions {
+  int32_t index = 0;
+  int32_t threads = 0;      // CPU: 0 = all that this process may use
+  std::string isa;          // CPU: empty = best of this machine
+};
+
+class Device : public std::enable_shared_from_this<Device> {
+ public:
+  /// `name`: "cpu", "ref", or a backend module. Errors say why a backend cannot be used on this machine.
+  static StatusOr<std::shared_ptr<Device>> open(std::string_view name, const DeviceOptions& options = {});
+  ~Device();
+  Device(const Device&) = delete;
+  Device& operator=(const Device&) = delete;
+
+  std::string_view backend_name() const { return api_->name; }
+  BackendFacts facts() const;
+
+  StatusOr<Buffer> allocate(uint64_t bytes, MemoryKind kind = MemoryKind::kDevice);
+  Status copy(BackendStream* stream, void* to, const void* from, uint64_t bytes, CopyKind kind);
+  Status wait(BackendStream* stream);
+
+  StatusOr<Prepared> prepare(const WeightGroup& group);
+  uint64_t prepared_bytes(const Prepared& prepared) const;
+
+  /// Does the backend itself have this op for this descriptor (composites: or are they lowered)?
+  bool supports(OpKind kind, const void* args) const;
+
+  /// Runs one op; a composite that the backend lacks is lowered (device/lowering.h). While `measuring` is on nothing
+  /// runs, and the workspace that the op (or its lowering) would need is recorded instead.
+  template <typename Args>
+  Status run(BackendStream* stream, OpKind kind, Args args) {
+    return run_op(stream, kind, &args);
+  }
+
+  /// Measuring: walk a forward pass with the largest shapes, then allocate that much and hand it to set_workspace().
+  void set_measuring(bool on);
+  uint64_t measured_workspace_bytes() const { return measured_bytes_; }
+  /// The memory that every op's `workspace` member points to from now on (ops run one after the other).
+  void set_workspace(Buffer workspace) { workspace_ = std::move(workspace); }
+
+  /// Names of kernels run since opening or the last reset, sorted.
+  std::vector<std::string> kernels_used() const;
+  void reset_kernels_used();
+
+  const BackendApi& api() const { return *api_; }
+  BackendDevice* handle() const { return handle_; }
+
+ private:
+  friend class Buffer;
+  friend class Prepared;
+  Device(const BackendApi* api, BackendDevice* handle) : api_(api), handle_(handle) {}
+  Status run_op(BackendStream* stream, OpKind kind, void* args);
+
+  const BackendApi* api_;
+  BackendDevice* handle_;
+  Buffer workspace_;  // its device_ is null: a device does not own itself
+  bool measuring_ = false;
+  uint64_t measured_bytes_ = 0;
+};
+
+}  // namespace hadal

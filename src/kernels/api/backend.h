@@ -1,0 +1,83 @@
+// The versioned C interface of a backend. `ref` and `cpu` are linked in, a GPU backend is a shared object beside the
+// binary that exports `hadal_backend_v1`; all three are reached through this table and nothing else. No C++ library
+// type and no exception crosses it. A function returns 0, or non-zero with a message in `error`.
+//
+// Threads: one thread at a time calls a device; kernels may use threads of the backend's own inside a call.
+#pragma once
+
+#include "kernels/api/ops.h"
+
+namespace hadal {
+
+inline constexpr uint32_t kBackendAbi = 1;
+
+struct BackendError {
+  char message[512];
+  int32_t out_of_memory;
+};
+
+enum class MemoryKind : int32_t { kDevice = 0, kHostPinned = 1 };
+enum class CopyKind : int32_t { kHostToDevice = 0, kDeviceToHost = 1, kDeviceToDevice = 2 };
+
+struct BackendOptions {
+  int32_t device_index = 0;
+  int32_t threads = 0;         // CPU: 0 = all cores this process may use
+  const char* isa = nullptr;   // CPU: null = best; "portable", "avx2", "avx512", "avx512bf16"
+};
+
+struct BackendFacts {
+  char name[64];           // "cpu (avx512bf16, 2 threads)"
+  uint64_t total_bytes;    // memory
+  uint64_t free_bytes;
+  int32_t host_memory;     // 1: device memory is host memory, weights are read in place
+  int32_t steps_in_flight;  // 1 on a CPU, 2 on a GPU
+  int32_t graphs;          // 1: graph_* work
+  int32_t threads;
+};
+
+/// A stream orders ops; null is the default stream. On a CPU every call is done when it returns.
+struct BackendStream;
+struct BackendGraph;
+struct BackendDevice;
+
+struct BackendApi {
+  uint32_t abi;          // kBackendAbi
+  uint32_t struct_size;  // sizeof(BackendApi)
+  const char* name;      // "ref", "cpu", "cuda"
+
+  int32_t (*open)(const BackendOptions*, BackendDevice** device, BackendError* error);
+  void (*close)(BackendDevice*);
+  void (*facts)(BackendDevice*, BackendFacts*);
+
+  int32_t (*allocate)(BackendDevice*, uint64_t bytes, MemoryKind, void** data, BackendError*);  // 64-byte aligned, zeroed
+  void (*release)(BackendDevice*, MemoryKind, void* data, uint64_t bytes);
+  int32_t (*copy)(BackendDevice*, BackendStream*, void* to, const void* from, uint64_t bytes, CopyKind, BackendError*);
+
+  int32_t (*prepare)(BackendDevice*, const WeightGroup*, PreparedGroup** group, BackendError*);
+  void (*discard)(BackendDevice*, PreparedGroup*);
+  /// Bytes that the group occupies beyond the mapped checkpoint.
+  uint64_t (*prepared_bytes)(BackendDevice*, const PreparedGroup*);
+
+  /// 1 if the backend runs this op for this descriptor; composites it does not know are lowered.
+  int32_t (*supports)(BackendDevice*, OpKind, const void* args);
+  /// Upper bound of the workspace that `run` needs for this descriptor (pointers need not be valid yet).
+  uint64_t (*workspace_bytes)(BackendDevice*, OpKind, const void* args);
+  int32_t (*run)(BackendDevice*, BackendStream*, OpKind, const void* args, BackendError*);
+
+  int32_t (*stream_create)(BackendDevice*, BackendStream**, BackendError*);
+  void (*stream_destroy)(BackendDevice*, BackendStream*);
+  int32_t (*stream_wait)(BackendDevice*, BackendStream*, BackendError*);  // host waits until all is done
+
+  int32_t (*graph_begin)(BackendDevice*, BackendStream*, BackendError*);  // null on backends without graphs
+  int32_t (*graph_end)(BackendDevice*, BackendStream*, BackendGraph**, BackendError*);
+  int32_t (*graph_launch)(BackendDevice*, BackendStream*, BackendGraph*, BackendError*);
+  void (*graph_destroy)(BackendDevice*, BackendGraph*);
+
+  /// Names of the kernels that have run since the device was opened ("linear.bf16.avx512bf16"), through `visit`.
+  void (*kernels_used)(BackendDevice*, void (*visit)(void* context, const char* name), void* context);
+  void (*reset_kernels_used)(BackendDevice*);
+};
+
+using BackendEntry = const BackendApi* (*)();
+
+}  // namespace hadal
