@@ -119,11 +119,12 @@ class Device : public std::enable_shared_from_this<Device> {
     return run_op(stream, kind, &args);
   }
 
-  /// Measuring: walk a forward pass with the largest shapes, then allocate that much and hand it to set_workspace().
+  /// Measuring: walk a forward pass with the largest shapes, then reserve_workspace(measured_workspace_bytes()).
   void set_measuring(bool on);
   uint64_t measured_workspace_bytes() const { return measured_bytes_; }
-  /// The memory that every op's `workspace` member points to from now on (ops run one after the other).
-  void set_workspace(Buffer workspace) { workspace_ = std::move(workspace); }
+  /// Allocates the scratch that every op's `workspace` member points to from now on (ops run one after the other, so
+  /// one is enough). Grows only; an op that needs more than is reserved is an error, never an allocation.
+  Status reserve_workspace(uint64_t bytes);
 
   /// Names of kernels run since opening or the last reset, sorted.
   std::vector<std::string> kernels_used() const;
@@ -140,7 +141,7 @@ class Device : public std::enable_shared_from_this<Device> {
 
   const BackendApi* api_;
   BackendDevice* handle_;
-  Buffer workspace_;  // its device_ is null: a device does not own itself
+  Workspace workspace_;  // released in the destructor
   bool measuring_ = false;
   uint64_t measured_bytes_ = 0;
 };
