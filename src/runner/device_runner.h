@@ -1,0 +1,27 @@
+// The runner of one rank on one Device: owns the model, the cache memory, batch metadata buffers and the sampler's.
+#pragma once
+
+#include <memory>
+
+#include "base/status.h"
+#include "device/device.h"
+#include "model/model.h"
+#include "runner/runner.h"
+
+namespace hadal {
+
+struct DeviceRunnerOptions {
+  int32_t block_tokens = 64;
+  /// Either blocks of the (largest) group, or bytes of cache memory over all groups; one of them > 0.
+  int32_t num_blocks = 0;
+  uint64_t cache_bytes = 0;
+  int32_t max_rows = 64;          // rows (segments) of one step
+  ModelOptions model;
+};
+
+/// Loads `config` and `checkpoint` on `device`, sizes and binds the cache, measures and reserves the workspace.
+/// Errors: as Model::create; resource_exhausted where the cache cannot hold one sequence of max_model_len tokens.
+StatusOr<std::unique_ptr<Runner>> make_device_runner(const ModelConfig& config, std::shared_ptr<const Checkpoint> checkpoint,
+                                                     std::shared_ptr<Device> device, const DeviceRunnerOptions& options);
+
+}  // namespace hadal

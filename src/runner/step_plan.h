@@ -1,0 +1,96 @@
+// What the engine asks of a runner for one step, and what it gets back: plain data that can be sent to another
+// process (docs/contracts/runner.md). The engine never sees a Device.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "kernels/api/types.h"
+
+namespace hadal {
+
+/// How one sequence's tokens are drawn. Fixed for a request's life, so rows carry a pointer to it.
+struct SamplingParams {
+  float temperature = 1.0f;  // 0: greedy
+  float top_p = 1.0f;
+  float min_p = 0.0f;
+  int32_t top_k = 0;  // <= 0: all
+  float presence_penalty = 0.0f;
+  float frequency_penalty = 0.0f;
+  float repetition_penalty = 1.0f;
+  uint64_t seed = 0;
+  uint32_t choice = 0;
+  int32_t logprobs = -1;  // alternatives reported beside the chosen token; -1: none at all
+  std::vector<std::pair<int32_t, float>> logit_bias;
+  /// Bit per token id, empty: all allowed. (min_tokens clears the stop ids through this.)
+  bool penalised() const {
+    return presence_penalty != 0.0f || frequency_penalty != 0.0f || repetition_penalty != 1.0f;
+  }
+};
+
+using SequenceId = uint64_t;
+using StepId = uint64_t;
+
+enum class LogitsWanted : uint8_t { kNone, kSampleLast, kReturnAll, kReturnLast };
+
+/// A run of consecutive tokens of one sequence, all in one form. A sequence that recomputes prompt and output in one
+/// step has two rows, prompt first.
+struct StepRow {
+  SequenceId sequence = 0;
+  TokenForm form = TokenForm::kPrompt;
+  int32_t first_position = 0;
+  std::vector<int32_t> tokens;  // ids known to the host; empty: the one token that `token_from` makes
+  StepId token_from = 0;        // a launched step whose sampled token for this sequence is this row's token (still on the device)
+  int32_t draft_count = 0;      // the last draft_count tokens are drafts to verify (speculative decoding)
+  std::vector<std::vector<int32_t>> block_table;  // per cache group, enough for the last token
+  LogitsWanted logits = LogitsWanted::kNone;
+  int32_t adapter = 0;  // LoRA slot; 0: none
+
+  // for kSampleLast:
+  std::shared_ptr<const SamplingParams> sampling;
+  uint32_t output_position = 0;  // of the token to draw, counted from the sequence's first output token
+  std::vector<int32_t> prompt_ids;  // only if penalised()
+  std::vector<int32_t> output_ids;  // only if penalised()
+  std::vector<int32_t> forbidden;   // ids that may not be drawn in this step (min_tokens)
+};
+
+/// Copy-on-write: block `from` of a group becomes `to`, before the step's own writes.
+struct BlockCopy {
+  int32_t group = 0;
+  int32_t from = 0;
+  int32_t to = 0;
+};
+
+struct StepPlan {
+  StepId id = 0;
+  std::vector<BlockCopy> copies;
+  std::vector<StepRow> rows;  // output rows first, then prompt rows
+};
+
+struct TokenLogprob {
+  int32_t token = 0;
+  float logprob = 0.0f;
+};
+
+struct SampledToken {
+  int32_t token = 0;
+  float logprob = 0.0f;   // valid if the row's sampling.logprobs >= 0
+  int32_t rank = 0;       // 1 = most likely
+  std::vector<TokenLogprob> top;
+};
+
+struct RowResult {
+  SequenceId sequence = 0;
+  std::vector<SampledToken> tokens;   // kSampleLast: 1 (to draft_count + 1 with drafts)
+  std::vector<float> logits;          // kReturnAll: [tokens, vocab]; kReturnLast: [vocab]
+};
+
+struct StepResult {
+  StepId id = 0;
+  std::vector<RowResult> rows;  // one for each row of the plan that wants logits, in plan order
+  double device_seconds = 0.0;
+};
+
+}  // namespace hadal
