@@ -1,0 +1,269 @@
+#!/usr/bin/env python3
+"""Runs every test of the house in stages and counts them; `./check` calls it after installing packages."""
+import argparse
+import dataclasses
+import json
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+import time
+import xml.etree.ElementTree as xml
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+BUILD = ROOT / "build"
+RESULTS = BUILD / "results"
+JOBS = str(os.cpu_count() or 2)
+
+
+@dataclasses.dataclass
+class Count:
+    passed: int = 0
+    failed: int = 0
+    skipped: int = 0
+
+    def __iadd__(self, other):
+        self.passed += other.passed
+        self.failed += other.failed
+        self.skipped += other.skipped
+        return self
+
+
+PASS, FAIL = Count(passed=1), Count(failed=1)
+
+
+def note(text):
+    print(text, flush=True)
+
+
+def run(command, log, env=None, timeout=None):
+    """Runs a command with its output in a file; on failure prints the file's end. Returns whether it exited 0."""
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with open(log, "wb") as out:
+        try:
+            code = subprocess.run(command, stdout=out, stderr=subprocess.STDOUT, cwd=ROOT, timeout=timeout,
+                                  env={**os.environ, **(env or {})}, stdin=subprocess.DEVNULL).returncode
+        except subprocess.TimeoutExpired:
+            code = f"none after {timeout} s"
+    if code != 0:
+        note(f"    FAILED (exit {code}): {' '.join(map(str, command))}")
+        note("".join("    | " + line for line in open(log, errors="replace").readlines()[-40:]))
+    return code == 0
+
+
+def build(preset, *targets):
+    folder = BUILD / preset
+    if not (folder / "build.ninja").exists():
+        if not run(["cmake", "--preset", preset], RESULTS / f"configure-{preset}.log"):
+            return False
+    return run(["cmake", "--build", str(folder), "--parallel", JOBS] + (["--target", *targets] if targets else []),
+               RESULTS / f"build-{preset}.log", env={"CCACHE_NOHASHDIR": "1"})
+
+
+def gtest(binary, name, env=None, timeout=1800):
+    """Counts the cases of one GoogleTest binary. A binary that dies counts as one failure more."""
+    report = RESULTS / f"{name}.json"
+    report.unlink(missing_ok=True)
+    ok = run([binary, f"--gtest_output=json:{report}", "--gtest_brief=1"], RESULTS / f"{name}.log", env, timeout)
+    count = Count()
+    if report.exists():
+        for suite in json.loads(report.read_text()).get("testsuites", []):
+            for case in suite["testsuite"]:
+                if case.get("failures"):
+                    count.failed += 1
+                elif case["result"] == "SKIPPED":
+                    count.skipped += 1
+                    note(f"    skipped: {suite['name']}.{case['name']}")
+                elif case["result"] == "COMPLETED":
+                    count.passed += 1
+    if not ok and count.failed == 0:
+        count.failed += 1
+    if count.passed + count.failed + count.skipped == 0:
+        note(f"    {name}: no test ran")
+        count.failed += 1
+    return count
+
+
+def room_tests(preset, env=None, only=None, skip=(), timeout=1800):
+    count = Count()
+    binaries = sorted((BUILD / preset).glob("**/hadal_*_test"))
+    for binary in binaries:
+        room = re.sub(r"^hadal_|_test$", "", binary.name)
+        if (only and room not in only) or room in skip:
+            continue
+        started = time.monotonic()
+        found = gtest(binary, f"{preset}-{room}", env, timeout)
+        note(f"    {room}: {found.passed} passed, {found.failed} failed ({time.monotonic() - started:.0f} s)")
+        count += found
+    if not binaries:
+        note("    no test binaries found")
+        return FAIL
+    return count
+
+
+def pytest(folder, name, env=None, timeout=1800):
+    python = venv()
+    if python is None:
+        return FAIL
+    report = RESULTS / f"{name}.xml"
+    report.unlink(missing_ok=True)
+    ok = run([python, "-m", "pytest", "-q", f"--junitxml={report}", folder],
+             RESULTS / f"{name}.log", env, timeout)
+    count = Count()
+    if report.exists():
+        for suite in xml.parse(report).getroot().iter("testsuite"):
+            bad = int(suite.get("failures", 0)) + int(suite.get("errors", 0))
+            skipped = int(suite.get("skipped", 0))
+            count += Count(int(suite.get("tests", 0)) - bad - skipped, bad, skipped)
+    if not ok and count.failed == 0:
+        count.failed += 1
+    return count
+
+
+def venv():
+    """The virtual environment of the Python tests, made once and again when its list changes."""
+    folder = BUILD / "venv"
+    python = folder / "bin" / "python"
+    wanted = (ROOT / "tests" / "requirements.txt").read_text()
+    stamp = folder / "requirements.txt"
+    if stamp.exists() and stamp.read_text() == wanted:
+        return python
+    if folder.exists():
+        shutil.rmtree(folder)
+    if not run([sys.executable, "-m", "venv", str(folder)], RESULTS / "venv.log"):
+        return None
+    if not run([python, "-m", "pip", "install", "-q", "-r", "tests/requirements.txt"], RESULTS / "pip.log"):
+        return None
+    stamp.write_text(wanted)
+    return python
+
+
+# ---- stages ----------------------------------------------------------------------------------------------------------
+
+SANITIZER_ENV = {"ASAN_OPTIONS": "detect_leaks=1:allocator_may_return_null=1:detect_stack_use_after_return=0",
+                 "UBSAN_OPTIONS": "print_stacktrace=1",
+                 "TSAN_OPTIONS": "halt_on_error=1:second_deadlock_stack=1"}
+
+
+def stage_layers():
+    return PASS if run([sys.executable, "tools/check_layers.py"], RESULTS / "layers.log") else FAIL
+
+
+def stage_release():
+    if not build("release"):
+        return FAIL
+    return room_tests("release")
+
+
+def stage_isa():
+    """No vector registers outside the ISA translation units (docs/contracts/kernels.md)."""
+    return PASS if run([sys.executable, "tools/check_isa.py", str(BUILD / "release")], RESULTS / "isa.log") else FAIL
+
+
+def stage_e2e():
+    if not (BUILD / "release" / "hadal").exists() and not build("release", "hadal"):
+        return FAIL
+    return pytest("tests/e2e", "e2e")
+
+
+def stage_tools():
+    return pytest("tools", "tools")
+
+
+def stage_asan():
+    if not build("asan"):
+        return FAIL
+    return room_tests("asan", SANITIZER_ENV)
+
+
+def stage_corpora():
+    """Every fuzz corpus through its target, under ASan and UBSan."""
+    if not build("asan"):
+        return FAIL
+    count = Count()
+    for target in sorted((BUILD / "asan" / "fuzz").glob("fuzz_*")):
+        if not target.is_file() or not os.access(target, os.X_OK):
+            continue
+        name = target.name.removeprefix("fuzz_")
+        ok = run([target, f"fuzz/corpus/{name}"], RESULTS / f"corpus-{name}.log", SANITIZER_ENV, 600)
+        count += PASS if ok else FAIL
+    return count if count.passed + count.failed else FAIL
+
+
+TSAN_ROOMS = ("base", "telemetry", "kernels", "http", "engine", "server")
+
+
+def stage_tsan():
+    targets = [f"hadal_{room}_test" for room in TSAN_ROOMS]
+    if not build("tsan", *targets):
+        return FAIL
+    return room_tests("tsan", SANITIZER_ENV, only=TSAN_ROOMS)
+
+
+def stage_portable():
+    """The engine binary must need glibc alone."""
+    if not build("portable", "hadal"):
+        return FAIL
+    return PASS if run([sys.executable, "tools/check_portable.py", str(BUILD / "portable" / "hadal")],
+                       RESULTS / "portable.log") else FAIL
+
+
+def stage_fuzz():
+    """Coverage-guided fuzzing, some minutes a target."""
+    if not build("fuzz"):
+        return FAIL
+    count = Count()
+    for target in sorted((BUILD / "fuzz" / "fuzz").glob("fuzz_*")):
+        if not target.is_file() or not os.access(target, os.X_OK):
+            continue
+        name = target.name.removeprefix("fuzz_")
+        found = BUILD / "found" / name
+        found.mkdir(parents=True, exist_ok=True)
+        seconds = os.environ.get("HADAL_FUZZ_SECONDS", "120")
+        ok = run([target, f"-max_total_time={seconds}", "-timeout=20", "-rss_limit_mb=4096",
+                  f"-artifact_prefix={found}/", str(found), f"fuzz/corpus/{name}"],
+                 RESULTS / f"fuzz-{name}.log", SANITIZER_ENV)
+        note(f"    {name}: {'clean' if ok else 'CRASH, see ' + str(found)}")
+        count += PASS if ok else FAIL
+    return count if count.passed + count.failed else FAIL
+
+
+def stage_soak():
+    return pytest("tests/soak", "soak", timeout=3600)
+
+
+STAGES = {"layers": stage_layers, "release": stage_release, "isa": stage_isa, "e2e": stage_e2e, "tools": stage_tools,
+          "asan": stage_asan, "corpora": stage_corpora, "tsan": stage_tsan, "portable": stage_portable}
+FULL_STAGES = {"fuzz": stage_fuzz, "soak": stage_soak}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--full", action="store_true", help="fuzzing and soak tests besides")
+    parser.add_argument("--only", action="append", default=[], help="only stages whose names contain this")
+    parser.add_argument("--list", action="store_true", help="show the stages")
+    arguments = parser.parse_args()
+    stages = {**STAGES, **(FULL_STAGES if arguments.full or arguments.only else {})}
+    if arguments.list:
+        print("\n".join([*STAGES, *(f"{name} (--full)" for name in FULL_STAGES)]))
+        return 0
+    if arguments.only:
+        stages = {name: stage for name, stage in stages.items() if any(part in name for part in arguments.only)}
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    total = Count()
+    for number, (name, stage) in enumerate(stages.items(), 1):
+        started = time.monotonic()
+        note(f"[{number}/{len(stages)}] {name}")
+        count = stage()
+        total += count
+        note(f"    {name}: {count.passed} passed, {count.failed} failed, {count.skipped} skipped, "
+             f"{time.monotonic() - started:.0f} s")
+    skipped = f", {total.skipped} skipped" if total.skipped else ""
+    note(f"{total.passed} passed, {total.failed} failed{skipped}")
+    return 1 if total.failed or total.passed == 0 else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
