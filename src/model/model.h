@@ -62,8 +62,6 @@ class Model {
   /// Where layer `layer` (a model layer) keeps its records. Called once, before the first forward.
   virtual Status bind_cache(int32_t layer, const CacheLayer& cache) = 0;
   virtual Status forward(const ForwardArgs& args) = 0;
-  /// Bytes of weights held beyond the mapped checkpoint.
-  virtual uint64_t extra_weight_bytes() const = 0;
 };
 
 /// The cache groups that a config asks for, without loading anything (`hadal inspect`, sizing).
