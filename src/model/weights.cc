@@ -1,7 +1,5 @@
 #include "model/weights.h"
 
-#include <algorithm>
-
 namespace hadal {
 namespace {
 
@@ -146,13 +144,13 @@ Status WeightLoader::add_bias(const std::string& module, WeightRef& ref) {
 
 std::vector<std::string> WeightLoader::unused() const {
   std::vector<std::string> names;
-  for (const std::string& name : checkpoint_->names()) {
+  for (const Checkpoint::Entry& entry : checkpoint_->entries()) {
+    const std::string name(entry.name);
     const bool mtp = layer_of(name) >= config_.layers;  // multi-token prediction layers follow the decoder's
     const bool rotary = name.find("rotary_emb.inv_freq") != std::string::npos;
     const bool tied = config_.tie_embeddings && name == "lm_head.weight";
     if (!mtp && !rotary && !tied && used_.count(name) == 0) names.push_back(name);
   }
-  std::sort(names.begin(), names.end());
   return names;
 }
 
