@@ -6,11 +6,15 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
+#include <utility>
 
 #include "base/status.h"
 #include "kernels/api/backend.h"
 
 namespace hadal {
+
+class Device;
 
 class Communicator {
  public:
@@ -26,13 +30,17 @@ class Communicator {
   virtual void* native() const { return nullptr; }
 };
 
-/// One rank.
+/// One rank. `device` copies what all_gather_columns is to put elsewhere; without one only the in-place form works.
 class SoloCommunicator final : public Communicator {
  public:
+  explicit SoloCommunicator(std::shared_ptr<Device> device = nullptr) : device_(std::move(device)) {}
   int32_t rank() const override { return 0; }
   int32_t size() const override { return 1; }
   Status all_reduce(BackendStream*, Mat) override { return OkStatus(); }
   Status all_gather_columns(BackendStream* stream, Mat x, Mat out) override;
+
+ private:
+  std::shared_ptr<Device> device_;
 };
 
 }  // namespace hadal

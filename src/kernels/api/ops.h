@@ -7,7 +7,8 @@
 //    one ISA).
 //  - A linear with float32 activations multiplies exact weight values (quantised ones decoded to float32). With
 //    bfloat16 activations, dense weights keep their exact values and quantised ones are decoded and rounded to
-//    bfloat16. Accumulation is float32. An output in bfloat16 is rounded once, to nearest even.
+//    bfloat16. Accumulation is float32. An output in bfloat16 is rounded once, to nearest even. Attention decodes kv_b
+//    for the compute dtype of its group.
 //  - Softmax, routing, norms and rotary embedding are float32 throughout.
 #pragma once
 
@@ -164,7 +165,8 @@ enum class ScoringFunc : uint8_t { kSoftmax = 0, kSigmoid = 1 };
 enum class TopkMethod : uint8_t { kGreedy = 0, kGroupLimitedGreedy = 1, kNoauxTc = 2 };
 
 /// specs/deepseek.md 2.5. Masked experts are -inf. Ties go to the lower expert id. Ids of a row are in falling order of
-/// the choice score. weights: float32.
+/// the choice score. weights: float32. With norm_topk_prob the softmax gate (V2) normalises only if top_k > 1 and then
+/// does not scale; the sigmoid gate (V3) normalises always and scales always. Ties between groups: the lower group.
 struct RouteExpertsArgs {
   Mat logits;         // [tokens, experts] F32
   const float* bias;  // [experts] or null
@@ -193,10 +195,17 @@ struct MoeExpertsArgs {
   Mat out;  // F32
 };
 
-/// One row to sample. Order as vLLM: bias and penalties, temperature, min_p, top_k, top_p, draw. temperature 0 is
+/// One row to sample. Order as vLLM: bias, penalties, mask, temperature, min_p, top_k, top_p, draw. temperature 0 is
 /// greedy (ties: the lower id). The draw is Philox4x32-10 with key `seed` and counter (position, choice, 0, 0): its
-/// first word gives u in [0, 1); the token is the first whose cumulative probability exceeds u, candidates in falling
-/// probability, ties by id. So the same (seed, choice, position, logits) gives the same token anywhere.
+/// first word gives u in [0, 1) (kernels/api/philox.h); the token is the first whose cumulative probability exceeds u,
+/// candidates in falling probability, ties by id. So the same (seed, choice, position, logits) gives the same token
+/// anywhere. In detail, with float32 logits l and the candidates sorted by (l falling, id rising):
+///   penalties   an id in prompt or output: l > 0 ? l / repetition : l * repetition; an id n times in the output:
+///               l -= frequency * n, then l -= presence
+///   weight      w = exp((l - largest l) / temperature), the quotient float32, exp and all sums double
+///   min_p       keeps w >= min_p; top_k keeps the first k; top_p keeps a candidate while the sum of w before it is below
+///               top_p * (sum of what min_p and top_k kept); the first candidate always stays
+///   draw        the first candidate whose running sum of w exceeds u * (sum of what is kept)
 struct SampleRow {
   float temperature;
   float top_p;
@@ -218,7 +227,9 @@ struct SampleRow {
   const uint32_t* allowed_mask;  // bit per token id, or null: all (grammars, min_tokens)
   int32_t top_logprobs;          // how many alternatives to report; -1: no logprobs at all
 };
-/// Log-probabilities are log_softmax of the raw logits (before all of the above), as vLLM's default.
+/// Log-probabilities are log_softmax of the raw logits (before all of the above), as vLLM's default; ranks and the top
+/// list order equal ones by id. A row whose logits hold a NaN, or whose mask leaves nothing, gives token -1 and no
+/// logprobs: the caller fails that request and no other.
 struct SampleArgs {
   Workspace workspace;
   Mat logits;  // [rows, vocab] F32; left unchanged
