@@ -43,6 +43,7 @@ void Shape::push_back(int64_t dim) {
 }
 
 int64_t Shape::elements() const {
+  if (std::find(begin(), end(), 0) != end()) return 0;  // first: the others' product may overflow then
   int64_t product = 1;
   for (int64_t dim : *this) product *= dim;
   return product;
