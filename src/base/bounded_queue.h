@@ -74,6 +74,12 @@ class BoundedQueue {
     ready_.notify_all();
   }
 
+  /// Closed and empty: nothing will come any more.
+  bool closed() const EXCLUDES(mutex_) {
+    MutexLock lock(mutex_);
+    return closed_ && items_.empty();
+  }
+
   size_t size() const EXCLUDES(mutex_) {
     MutexLock lock(mutex_);
     return items_.size();

@@ -1,0 +1,87 @@
+// The answer to one HTTP request on its way from the engine to the client: joins the outputs of all choices, splits
+// reasoning from content, and writes either one JSON body at the end or server-sent events as they come.
+//
+// Threads: outputs arrive on the engine's thread, submission happens on a worker, the client may vanish on an io thread;
+// everything is behind one mutex and nothing blocks. The answer begins (status line and all) with the first output, so that
+// a request which the engine refuses still gets its proper status.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/mutex.h"
+#include "engine/engine.h"
+#include "http/server.h"
+#include "openai/response.h"
+#include "server/service.h"
+#include "text/reasoning_parser.h"
+
+namespace hadal {
+
+struct ReplyOptions {
+  Endpoint endpoint = Endpoint::kChat;
+  openai::ResponseHead head;
+  openai::SamplingFields fields;
+  uint64_t seed = 0;            // reported in x-hadal-seed
+  bool split_reasoning = false;  // chat, and the vocabulary has thinking tokens
+  bool starts_in_reasoning = false;
+  std::vector<std::vector<int32_t>> prompts;  // one an engine request; each makes fields.n choices
+  std::vector<std::string> echo;              // completions with echo: the prompts' texts
+};
+
+class Reply : public std::enable_shared_from_this<Reply> {
+ public:
+  Reply(ReplyOptions options, std::shared_ptr<const Service> service, std::shared_ptr<http::ResponseWriter> writer);
+
+  /// The sink for prompt number `prompt`.
+  std::shared_ptr<OutputSink> sink(size_t prompt);
+  /// Registers what must be cancelled if the client goes. Call after each submit.
+  void add_request(RequestId id) EXCLUDES(mutex_);
+  /// Ends the answer with an error and cancels what runs.
+  void fail(const openai::ApiError& error) EXCLUDES(mutex_);
+  /// The client hung up.
+  void client_gone() EXCLUDES(mutex_);
+
+ private:
+  struct Choice {
+    openai::ChoiceDelta whole;  // not streamed: everything so far
+    std::unique_ptr<ReasoningParser> reasoning;
+    int32_t output_tokens = 0;
+    int32_t text_offset = 0;
+    bool begun = false;
+    bool finished = false;
+  };
+
+  void deliver(size_t prompt, RequestOutput output) EXCLUDES(mutex_);
+  void deliver_locked(size_t index, size_t prompt, RequestOutput& output) REQUIRES(mutex_);
+  openai::ChoiceDelta make_delta(Choice& choice, size_t index, RequestOutput& output) REQUIRES(mutex_);
+  void add_logprobs(Choice& choice, const RequestOutput& output, openai::ChoiceDelta& delta) REQUIRES(mutex_);
+  void stream_delta(Choice& choice, size_t prompt, const openai::ChoiceDelta& delta) REQUIRES(mutex_);
+  void complete() REQUIRES(mutex_);
+  void fail_locked(const openai::ApiError& error) REQUIRES(mutex_);
+  void write_locked(std::string_view event) REQUIRES(mutex_);
+  void cancel_all() REQUIRES(mutex_);
+  openai::Usage usage() const REQUIRES(mutex_);
+  openai::UsageField usage_field() const {
+    return options_.fields.include_usage ? openai::UsageField::kNull : openai::UsageField::kAbsent;
+  }
+  const std::vector<int32_t>* prompt_ids(size_t prompt) const {
+    return options_.fields.return_token_ids ? &options_.prompts[prompt] : nullptr;
+  }
+  bool chat() const { return options_.endpoint == Endpoint::kChat; }
+
+  const ReplyOptions options_;
+  const std::shared_ptr<const Service> service_;
+  const std::shared_ptr<http::ResponseWriter> writer_;
+  Mutex mutex_;
+  std::vector<Choice> choices_ GUARDED_BY(mutex_);
+  std::vector<RequestId> requests_ GUARDED_BY(mutex_);
+  int32_t cached_tokens_ GUARDED_BY(mutex_) = 0;
+  size_t unfinished_ GUARDED_BY(mutex_) = 0;
+  bool stream_started_ GUARDED_BY(mutex_) = false;
+  bool over_ GUARDED_BY(mutex_) = false;
+};
+
+}  // namespace hadal

@@ -1,0 +1,37 @@
+// What the handlers of one server share: the loaded model, its names, and the facts that requests are completed with.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "openai/request.h"
+#include "server/engine_loader.h"
+
+namespace hadal {
+
+struct Service {
+  LoadedEngine loaded;
+  std::vector<std::string> model_names;
+  std::vector<int32_t> eos_ids;  // generation_config's, config's and the tokenizer's
+  int64_t started_unix = 0;
+  std::atomic<bool> draining{false};
+
+  bool serves(std::string_view model) const;  // an empty name means the first
+};
+
+/// Request fields with the checkpoint's defaults as engine parameters. `prompt_tokens` bounds max_tokens.
+struct EngineParams {
+  SamplingParams sampling;
+  StopParams stop;
+};
+enum class Endpoint : uint8_t { kChat, kCompletions };
+openai::OrApiError<EngineParams> engine_params(const Service& service, const openai::SamplingFields& fields,
+                                               Endpoint endpoint, size_t prompt_tokens);
+
+/// "chatcmpl-" and the like with 128 random bits.
+std::string make_response_id(Endpoint endpoint);
+
+}  // namespace hadal
