@@ -36,7 +36,10 @@ using StepId = uint64_t;
 enum class LogitsWanted : uint8_t { kNone, kSampleLast, kReturnAll, kReturnLast };
 
 /// A run of consecutive tokens of one sequence, all in one form. A sequence that recomputes prompt and output in one
-/// step has two rows, prompt first.
+/// step has two rows, its output row among the output rows, its prompt row among the prompt rows.
+///
+/// A *draw row* has no tokens: it samples once more from the logits of another row's last token (`draws_from`). So n
+/// choices of one prompt cost one prompt, and a row that returns its logits can be sampled too.
 struct StepRow {
   SequenceId sequence = 0;
   TokenForm form = TokenForm::kPrompt;
@@ -47,6 +50,7 @@ struct StepRow {
   std::vector<std::vector<int32_t>> block_table;  // per cache group, enough for the last token
   LogitsWanted logits = LogitsWanted::kNone;
   int32_t adapter = 0;  // LoRA slot; 0: none
+  int32_t draws_from = -1;  // draw row: index in the plan of an earlier row with tokens; else -1
 
   // for kSampleLast:
   std::shared_ptr<const SamplingParams> sampling;
@@ -66,7 +70,7 @@ struct BlockCopy {
 struct StepPlan {
   StepId id = 0;
   std::vector<BlockCopy> copies;
-  std::vector<StepRow> rows;  // output rows first, then prompt rows
+  std::vector<StepRow> rows;  // output rows first, then prompt rows, then draw rows
 };
 
 struct TokenLogprob {

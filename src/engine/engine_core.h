@@ -1,0 +1,107 @@
+// The engine without its thread: requests in, one turn after the other, outputs to the sinks. Everything is decided
+// here, in one thread and from values alone, so that a run can be replayed (tests, simulation).
+//
+//   turn():  plan ▸ commit ▸ runner.launch ▸ runner.collect ▸ stop check ▸ deliver
+//
+// Launched steps are kept in a queue and collected in order. Today one step is in flight; docs/contracts/runner.md says
+// what a second one needs.
+//
+// Threads: one. Errors: a failed step ends its requests with kError and the core goes on; after kMaxFailedSteps in a
+// row health() is not ok and everything has been ended.
+#pragma once
+
+#include <deque>
+#include <map>
+#include <memory>
+#include <unordered_map>
+#include <vector>
+
+#include "engine/engine.h"
+#include "engine/request_state.h"
+#include "engine/step_builder.h"
+
+namespace hadal {
+
+class EngineCore {
+ public:
+  static constexpr int32_t kMaxFailedSteps = 3;
+
+  static StatusOr<std::unique_ptr<EngineCore>> create(const EngineOptions& options, std::unique_ptr<Runner> runner,
+                                                      TextStreamFactory make_text,
+                                                      std::shared_ptr<EngineObserver> observer, const Clock& clock);
+
+  /// Would this request be taken? Reads nothing that changes: any thread may call it.
+  Status check(const EngineRequest& request) const;
+
+  /// Takes a request that check() found good.
+  void add(Submission submission);
+  /// Ends a request with kAbort; unknown ids are ignored.
+  void cancel(RequestId id);
+  /// Ends all with kAbort.
+  void abort_all();
+  /// Ends all with kError and makes health() not ok.
+  void die(const Status& why);
+
+  bool has_work() const { return !requests_.empty(); }
+  /// One step, if there is work.
+  void turn();
+
+  int64_t requests() const { return static_cast<int64_t>(requests_.size()); }
+  /// Requests that no step has touched yet.
+  int64_t queued() const { return queued_; }
+  const EngineStats& stats();
+  const CacheAccounts cache_accounts() const { return cache_.accounts(); }
+  const RunnerInfo& runner_info() const { return runner_->info(); }
+  const Status& health() const { return health_; }
+
+ private:
+  struct InFlight {
+    Runner::Ticket ticket = 0;
+    CommittedStep step;
+    MonotonicTime launched;
+  };
+  struct Place {  // of a sequence
+    RequestState* request = nullptr;
+    Choice* choice = nullptr;
+  };
+
+  EngineCore(const EngineOptions& options, std::unique_ptr<Runner> runner, KvCache cache, TextStreamFactory make_text,
+             std::shared_ptr<EngineObserver> observer, const Clock& clock);
+
+  void launch_step();
+  void collect_step();
+  StatusOr<StepResult> collect_checked(const InFlight& flight);
+  void note_scheduled(const CommittedStep& step);
+  void advance(const CommittedStep::Part& part);
+  void take_result(const ExpectedResult& expected, RowResult& row);
+  void take_sample(Place place, const SampledToken& sampled);
+  void observe_token(RequestState& request, Choice& choice);
+
+  void finish_choice(RequestState& request, Choice& choice, RequestOutput output);
+  void end_request(RequestState& request, FinishReason reason, const Status& error);
+  void fail_step(const CommittedStep& step, const Status& error);
+  void reap();
+  Place find(SequenceId id) const;
+
+  const EngineOptions options_;
+  const StepBudget budget_;
+  std::unique_ptr<Runner> runner_;
+  KvCache cache_;
+  const TextStreamFactory make_text_;
+  const std::shared_ptr<EngineObserver> observer_;
+  const Clock& clock_;
+
+  std::map<RequestId, std::unique_ptr<RequestState>> requests_;
+  std::unordered_map<SequenceId, Place> places_;  // for look-up only; nothing iterates over it
+  SequenceLists lists_;
+  std::deque<InFlight> in_flight_;
+  std::vector<RequestId> done_;  // to be erased at the end of the turn
+  SequenceId next_sequence_ = 1;
+  StepId next_step_ = 1;
+  int64_t queued_ = 0;
+  int32_t failed_steps_ = 0;
+  EngineStats stats_;
+  Status health_;
+};
+
+}  // namespace hadal

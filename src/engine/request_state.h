@@ -1,0 +1,61 @@
+// A request that the engine has taken in: its choices, its sink, its times.
+//
+// Threads: the engine's.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/clock.h"
+#include "engine/choice_text.h"
+#include "engine/request.h"
+#include "engine/sequence.h"
+
+namespace hadal {
+
+/// A request on its way from submit() to the engine's thread.
+struct Submission {
+  RequestId id = 0;
+  EngineRequest request;
+  MonotonicTime arrival;
+};
+
+struct Choice {
+  Sequence sequence;
+  std::unique_ptr<ChoiceText> text;
+  MonotonicTime last_token;
+  bool finished = false;
+};
+
+struct RequestState {
+  RequestId id = 0;
+  EngineRequest request;
+  std::vector<std::unique_ptr<Choice>> choices;
+  int32_t unfinished = 0;           // choices
+  std::vector<float> prompt_logits;  // gathered over the prompt's pieces
+  bool scheduled = false;
+  bool prompt_done = false;
+  bool sink_failed = false;
+  FinishReason last_finish = FinishReason::kNone;
+  MonotonicTime arrival, first_scheduled, first_token;
+
+  int32_t output_tokens() const {
+    size_t sum = 0;
+    for (const auto& choice : choices) sum += choice->sequence.output.size();
+    return static_cast<int32_t>(sum);
+  }
+};
+
+/// Makes the state of a submission; its choices get ids from `first_sequence` on. The first choice waits, the others
+/// are born when its prompt is done.
+std::unique_ptr<RequestState> make_request_state(Submission submission, SequenceId first_sequence,
+                                                 const SequenceBlocks& no_blocks, const TextStreamFactory& make_text);
+
+/// An output of a choice with the counts filled in.
+RequestOutput make_output(const RequestState& request, const Choice& choice);
+
+/// Hands an output to the sink. False if the sink threw (it is then not to be trusted any more).
+bool deliver(RequestState& request, RequestOutput output);
+
+}  // namespace hadal
