@@ -13,6 +13,7 @@
 #else
 #define HADAL_TSA(x)
 #endif
+#undef GUARDED_BY  // Abseil has an older macro of this name
 #define GUARDED_BY(x) HADAL_TSA(guarded_by(x))
 #define REQUIRES(...) HADAL_TSA(requires_capability(__VA_ARGS__))
 #define EXCLUDES(...) HADAL_TSA(locks_excluded(__VA_ARGS__))
