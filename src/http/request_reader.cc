@@ -1,0 +1,202 @@
+#include "http/request_reader.h"
+
+#include <algorithm>
+#include <boost/beast/http/fields.hpp>
+#include <boost/beast/http/parser.hpp>
+#include <optional>
+#include <utility>
+
+#include "http/growing_body.h"
+
+namespace hadal::http {
+namespace {
+
+namespace beast_http = boost::beast::http;
+
+std::string to_string(boost::beast::string_view text) { return std::string(text.data(), text.size()); }
+
+// Longest chunk line or trailer that may wait for its end.
+constexpr size_t kMaxUnparsedBody = 32 * 1024;
+constexpr size_t kMaxTarget = 16 * 1024;
+
+bool all_digits(std::string_view text) {
+  return !text.empty() && std::all_of(text.begin(), text.end(), [](char c) { return c >= '0' && c <= '9'; });
+}
+
+}  // namespace
+
+struct RequestReader::Parser {
+  beast_http::request_parser<GrowingBody> beast;
+  bool header_seen = false;
+};
+
+RequestReader::RequestReader(const ReaderLimits& limits) : limits_(limits) {}
+RequestReader::~RequestReader() = default;
+
+void RequestReader::append(std::string_view bytes) { buffer_.append(bytes); }
+
+bool RequestReader::at_message_start() const { return !started_ && buffer_.empty() && state_ == State::kHeader; }
+
+bool RequestReader::take_expect_continue() { return std::exchange(expect_continue_, false); }
+
+RequestReader::State RequestReader::fail(int status, std::string message) {
+  error_status_ = status;
+  error_message_ = std::move(message);
+  buffer_.clear();
+  parser_.reset();
+  return state_ = State::kError;
+}
+
+RequestReader::State RequestReader::advance() {
+  if (state_ == State::kComplete || state_ == State::kError) return state_;
+  if (!started_) {
+    // Some clients end a body with a line break that its length does not count (RFC 9112, 2.2).
+    size_t blank = 0;
+    while (blank < buffer_.size() && (buffer_[blank] == '\r' || buffer_[blank] == '\n')) ++blank;
+    buffer_.erase(0, blank);
+    if (buffer_.empty()) return state_;
+    started_ = true;
+    parser_ = std::make_unique<Parser>();
+    parser_->beast.eager(false);
+    parser_->beast.header_limit(static_cast<std::uint32_t>(limits_.max_header_bytes));
+    parser_->beast.body_limit(limits_.max_body_bytes);
+  }
+
+  size_t consumed = 0;
+  while (consumed < buffer_.size() && !parser_->beast.is_done()) {
+    boost::beast::error_code ec;
+    const size_t used = parser_->beast.put(
+        boost::asio::const_buffer(buffer_.data() + consumed, buffer_.size() - consumed), ec);
+    consumed += used;
+    if (ec == beast_http::error::need_more) break;
+    if (ec) return put_error(ec.value());
+    if (parser_->beast.is_header_done() && !parser_->header_seen) {
+      parser_->header_seen = true;
+      if (check_header() == State::kError) return state_;
+      state_ = State::kBody;
+    }
+    if (used == 0 && !parser_->beast.is_done()) break;
+  }
+  buffer_.erase(0, consumed);
+
+  if (parser_->beast.is_done()) {
+    request_.body = std::move(parser_->beast.get().body());
+    request_.received = std::chrono::steady_clock::now();
+    parser_.reset();
+    started_ = false;
+    expect_continue_ = false;
+    return state_ = State::kComplete;
+  }
+  if (state_ == State::kBody && buffer_.size() > kMaxUnparsedBody) {
+    return fail(400, "a chunk's size line or the trailer fields are too long");
+  }
+  return state_;
+}
+
+// Beast's reason as a status of ours.
+RequestReader::State RequestReader::put_error(int condition) {
+  using beast_http::error;
+  switch (static_cast<error>(condition)) {
+    case error::header_limit:
+    case error::buffer_overflow:
+      return fail(431, "the request's header is larger than " + std::to_string(limits_.max_header_bytes) + " bytes");
+    case error::body_limit:
+      return fail(413, "the request's body is larger than " + std::to_string(limits_.max_body_bytes) + " bytes");
+    case error::bad_version:
+      return fail(505, "only HTTP/1.0 and HTTP/1.1 are spoken here");
+    case error::bad_transfer_encoding:
+    case error::bad_content_length:
+    case error::multiple_content_length:
+      return fail(400, "Content-Length and Transfer-Encoding contradict each other or are malformed");
+    default:
+      return fail(400, "malformed HTTP request: " + beast_http::make_error_code(static_cast<error>(condition)).message());
+  }
+}
+
+RequestReader::State RequestReader::check_header() {
+  const auto& message = parser_->beast.get();
+  request_ = Request();
+  request_.method = to_string(message.method_string());
+  request_.target = to_string(message.target());
+  request_.http_minor = static_cast<int>(message.version()) % 10;
+  request_.keep_alive = parser_->beast.keep_alive();
+  for (const auto& field : message) request_.headers.add(to_string(field.name_string()), to_string(field.value()));
+
+  if (request_.headers.size() > limits_.max_header_fields) {
+    return fail(431, "more than " + std::to_string(limits_.max_header_fields) + " header fields");
+  }
+  if (!check_length_fields() || !check_target()) return state_;
+  if (parser_->beast.upgrade()) request_.keep_alive = request_.http_minor == 1;  // Upgrade is ignored
+  const std::string_view expect = request_.headers.get("Expect");
+  if (!expect.empty()) {
+    if (!iequals(expect, "100-continue")) return fail(417, "the only expectation served is 100-continue");
+    expect_continue_ = request_.http_minor == 1 && !parser_->beast.is_done();
+  }
+  return state_;
+}
+
+// Where the request ends must be beyond doubt for every server on its way.
+bool RequestReader::check_length_fields() {
+  const Headers& headers = request_.headers;
+  const size_t lengths = headers.count("Content-Length");
+  const size_t codings = headers.count("Transfer-Encoding");
+  if (lengths > 1 || codings > 1 || (lengths > 0 && codings > 0)) {
+    fail(400, "the body's length must be given once: by Content-Length or by Transfer-Encoding");
+    return false;
+  }
+  if (lengths == 1 && !all_digits(headers.get("Content-Length"))) {
+    fail(400, "Content-Length must be a plain number");
+    return false;
+  }
+  if (codings == 1) {
+    if (request_.http_minor == 0) {
+      fail(400, "HTTP/1.0 has no Transfer-Encoding");
+      return false;
+    }
+    if (!iequals(headers.get("Transfer-Encoding"), "chunked")) {
+      fail(501, "the only transfer coding served is chunked");
+      return false;
+    }
+  }
+  const size_t hosts = headers.count("Host");
+  if (hosts > 1 || (hosts == 0 && request_.http_minor == 1)) {
+    fail(400, "an HTTP/1.1 request needs exactly one Host field");
+    return false;
+  }
+  return true;
+}
+
+bool RequestReader::check_target() {
+  std::string_view target = request_.target;
+  if (target.size() > kMaxTarget) {
+    fail(414, "the request's target is too long");
+    return false;
+  }
+  if (request_.method == "OPTIONS" && target == "*") {
+    request_.path = "*";
+    return true;
+  }
+  // Absolute form, as to a proxy: the path begins after the authority.
+  for (const std::string_view scheme : {"http://", "https://"}) {
+    if (target.size() >= scheme.size() && iequals(target.substr(0, scheme.size()), scheme)) {
+      const size_t slash = target.find_first_of("/?", scheme.size());
+      target = slash == std::string_view::npos ? std::string_view("/") : target.substr(slash);
+      break;
+    }
+  }
+  const size_t question = target.find('?');
+  const std::string_view path = target.substr(0, question);
+  if (target.empty() || target[0] != '/' || !percent_decode(path, PlusSign::kLiteral, &request_.path)) {
+    fail(400, "the request's target is not a path");
+    return false;
+  }
+  if (question != std::string_view::npos) request_.query = std::string(target.substr(question + 1));
+  return true;
+}
+
+Request RequestReader::take() {
+  state_ = State::kHeader;
+  return std::exchange(request_, Request());
+}
+
+}  // namespace hadal::http
