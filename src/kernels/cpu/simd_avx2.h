@@ -1,0 +1,107 @@
+// Eight float lanes: AVX2, FMA, F16C. Included by *_avx2.cc alone; see isa.h for why everything is inside the
+// namespace.
+#pragma once
+
+#include <immintrin.h>
+#include <stdint.h>
+#include <string.h>
+
+#define HADAL_ISA avx2
+#define HADAL_INLINE static inline __attribute__((always_inline))
+
+namespace hadal::cpu::avx2 {
+
+typedef __m256 VF;
+typedef __m256i VI;
+
+enum { kLanes = 8, kTileRows = 3, kTileCols = 4 };
+
+struct Bf16 {
+  uint16_t bits;
+};
+struct F16 {
+  uint16_t bits;
+};
+
+HADAL_INLINE VF zero() { return _mm256_setzero_ps(); }
+HADAL_INLINE VF set1(float v) { return _mm256_set1_ps(v); }
+HADAL_INLINE VI set1_int(int32_t v) { return _mm256_set1_epi32(v); }
+HADAL_INLINE VI as_int(VF v) { return _mm256_castps_si256(v); }
+HADAL_INLINE VF as_float(VI v) { return _mm256_castsi256_ps(v); }
+
+HADAL_INLINE VF add(VF a, VF b) { return _mm256_add_ps(a, b); }
+HADAL_INLINE VF sub(VF a, VF b) { return _mm256_sub_ps(a, b); }
+HADAL_INLINE VF mul(VF a, VF b) { return _mm256_mul_ps(a, b); }
+HADAL_INLINE VF div(VF a, VF b) { return _mm256_div_ps(a, b); }
+HADAL_INLINE VF fma(VF a, VF b, VF c) { return _mm256_fmadd_ps(a, b, c); }
+HADAL_INLINE VF max(VF a, VF b) { return _mm256_max_ps(a, b); }  // b if either is NaN
+HADAL_INLINE VF min(VF a, VF b) { return _mm256_min_ps(a, b); }
+HADAL_INLINE VI add(VI a, VI b) { return _mm256_add_epi32(a, b); }
+HADAL_INLINE VI sub(VI a, VI b) { return _mm256_sub_epi32(a, b); }
+HADAL_INLINE VI bit_and(VI a, VI b) { return _mm256_and_si256(a, b); }
+HADAL_INLINE VI bit_or(VI a, VI b) { return _mm256_or_si256(a, b); }
+HADAL_INLINE VF where_equal(VI a, VI b, VF yes, VF no) {
+  return _mm256_blendv_ps(no, yes, as_float(_mm256_cmpeq_epi32(a, b)));
+}
+HADAL_INLINE VF to_float(VI a) { return _mm256_cvtepi32_ps(a); }
+HADAL_INLINE VI shift_left(VI a, int bits) { return _mm256_slli_epi32(a, bits); }
+HADAL_INLINE VI shift_right(VI a, int bits) { return _mm256_srai_epi32(a, bits); }
+HADAL_INLINE VI lane_ids() { return _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7); }
+/// v where first <= id < last, else `other`.
+HADAL_INLINE VF keep_range(VF v, VI id, int32_t first, int32_t last, VF other) {
+  const VI below = _mm256_cmpgt_epi32(set1_int(first), id);
+  const VI inside = _mm256_andnot_si256(below, _mm256_cmpgt_epi32(set1_int(last), id));
+  return _mm256_blendv_ps(other, v, as_float(inside));
+}
+
+HADAL_INLINE VI mask_n(int n) { return _mm256_cmpgt_epi32(set1_int(n), lane_ids()); }
+HADAL_INLINE VF load(const float* p) { return _mm256_loadu_ps(p); }
+HADAL_INLINE void store(float* p, VF v) { _mm256_storeu_ps(p, v); }
+HADAL_INLINE VF load_n(const float* p, int n) { return _mm256_maskload_ps(p, mask_n(n)); }
+HADAL_INLINE void store_n(float* p, VF v, int n) { _mm256_maskstore_ps(p, mask_n(n), v); }
+
+HADAL_INLINE __m128i load_halves(const void* p) { return _mm_loadu_si128(static_cast<const __m128i*>(p)); }
+HADAL_INLINE __m128i load_halves_n(const void* p, int n) {
+  uint16_t buffer[kLanes] = {};
+  memcpy(buffer, p, static_cast<size_t>(n) * 2);
+  return load_halves(buffer);
+}
+HADAL_INLINE VF widen_bf16(__m128i h) { return as_float(_mm256_slli_epi32(_mm256_cvtepu16_epi32(h), 16)); }
+HADAL_INLINE VF load(const Bf16* p) { return widen_bf16(load_halves(p)); }
+HADAL_INLINE VF load_n(const Bf16* p, int n) { return widen_bf16(load_halves_n(p, n)); }
+HADAL_INLINE VF load(const F16* p) { return _mm256_cvtph_ps(load_halves(p)); }
+HADAL_INLINE VF load_n(const F16* p, int n) { return _mm256_cvtph_ps(load_halves_n(p, n)); }
+HADAL_INLINE VI load_bytes(const uint8_t* p) {
+  return _mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p)));
+}
+
+HADAL_INLINE void store(Bf16* p, VF v) {
+  const VI bits = as_int(v);
+  const VI odd = _mm256_and_si256(_mm256_srli_epi32(bits, 16), set1_int(1));
+  const VI rounded = _mm256_srli_epi32(add(add(bits, set1_int(0x7FFF)), odd), 16);
+  const VI nan = _mm256_or_si256(_mm256_srli_epi32(bits, 16), set1_int(0x40));
+  const VI is_nan = as_int(_mm256_cmp_ps(v, v, _CMP_UNORD_Q));
+  const VI chosen = _mm256_blendv_epi8(rounded, nan, is_nan);
+  const __m128i packed = _mm_packus_epi32(_mm256_castsi256_si128(chosen), _mm256_extracti128_si256(chosen, 1));
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(p), packed);
+}
+
+/// Sums of four vectors, each by the same tree.
+HADAL_INLINE void sum4(VF a, VF b, VF c, VF d, float* out) {
+  const VF all = _mm256_hadd_ps(_mm256_hadd_ps(a, b), _mm256_hadd_ps(c, d));
+  _mm_storeu_ps(out, _mm_add_ps(_mm256_castps256_ps128(all), _mm256_extractf128_ps(all, 1)));
+}
+HADAL_INLINE float sum(VF a) {
+  float out[4];
+  sum4(a, a, a, a, out);
+  return out[0];
+}
+HADAL_INLINE float max_of(VF a) {
+  __m128 m = _mm_max_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
+  m = _mm_max_ps(m, _mm_movehl_ps(m, m));
+  return _mm_cvtss_f32(_mm_max_ss(m, _mm_movehdup_ps(m)));
+}
+
+HADAL_INLINE void prefetch(const void* p) { _mm_prefetch(static_cast<const char*>(p), _MM_HINT_T0); }
+
+}  // namespace hadal::cpu::avx2

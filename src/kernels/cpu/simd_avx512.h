@@ -1,0 +1,102 @@
+// Sixteen float lanes: AVX-512 F, BW, DQ, VL. Included by *_avx512.cc and *_avx512bf16.cc alone; see isa.h for why
+// everything is inside the namespace (the includer names it, since the two are built with different flags).
+#pragma once
+
+#include <immintrin.h>
+#include <stdint.h>
+#include <string.h>
+
+#ifndef HADAL_ISA
+#define HADAL_ISA avx512
+#endif
+#define HADAL_INLINE static inline __attribute__((always_inline))
+
+namespace hadal::cpu::HADAL_ISA {
+
+typedef __m512 VF;
+typedef __m512i VI;
+
+enum { kLanes = 16, kTileRows = 6, kTileCols = 4 };
+
+struct Bf16 {
+  uint16_t bits;
+};
+struct F16 {
+  uint16_t bits;
+};
+
+HADAL_INLINE VF zero() { return _mm512_setzero_ps(); }
+HADAL_INLINE VF set1(float v) { return _mm512_set1_ps(v); }
+HADAL_INLINE VI set1_int(int32_t v) { return _mm512_set1_epi32(v); }
+HADAL_INLINE VI as_int(VF v) { return _mm512_castps_si512(v); }
+HADAL_INLINE VF as_float(VI v) { return _mm512_castsi512_ps(v); }
+
+HADAL_INLINE VF add(VF a, VF b) { return _mm512_add_ps(a, b); }
+HADAL_INLINE VF sub(VF a, VF b) { return _mm512_sub_ps(a, b); }
+HADAL_INLINE VF mul(VF a, VF b) { return _mm512_mul_ps(a, b); }
+HADAL_INLINE VF div(VF a, VF b) { return _mm512_div_ps(a, b); }
+HADAL_INLINE VF fma(VF a, VF b, VF c) { return _mm512_fmadd_ps(a, b, c); }
+HADAL_INLINE VF max(VF a, VF b) { return _mm512_max_ps(a, b); }  // b if either is NaN
+HADAL_INLINE VF min(VF a, VF b) { return _mm512_min_ps(a, b); }
+HADAL_INLINE VI add(VI a, VI b) { return _mm512_add_epi32(a, b); }
+HADAL_INLINE VI sub(VI a, VI b) { return _mm512_sub_epi32(a, b); }
+HADAL_INLINE VI bit_and(VI a, VI b) { return _mm512_and_si512(a, b); }
+HADAL_INLINE VI bit_or(VI a, VI b) { return _mm512_or_si512(a, b); }
+HADAL_INLINE VF where_equal(VI a, VI b, VF yes, VF no) {
+  return _mm512_mask_mov_ps(no, _mm512_cmpeq_epi32_mask(a, b), yes);
+}
+HADAL_INLINE VF to_float(VI a) { return _mm512_cvtepi32_ps(a); }
+HADAL_INLINE VI shift_left(VI a, unsigned bits) { return _mm512_slli_epi32(a, bits); }
+HADAL_INLINE VI shift_right(VI a, unsigned bits) { return _mm512_srai_epi32(a, bits); }
+HADAL_INLINE VI lane_ids() { return _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15); }
+/// v where first <= id < last, else `other`.
+HADAL_INLINE VF keep_range(VF v, VI id, int32_t first, int32_t last, VF other) {
+  const __mmask16 inside = _mm512_cmpge_epi32_mask(id, set1_int(first)) & _mm512_cmplt_epi32_mask(id, set1_int(last));
+  return _mm512_mask_mov_ps(other, inside, v);
+}
+
+HADAL_INLINE __mmask16 mask_n(int n) { return static_cast<__mmask16>((1u << n) - 1); }
+HADAL_INLINE VF load(const float* p) { return _mm512_loadu_ps(p); }
+HADAL_INLINE void store(float* p, VF v) { _mm512_storeu_ps(p, v); }
+HADAL_INLINE VF load_n(const float* p, int n) { return _mm512_maskz_loadu_ps(mask_n(n), p); }
+HADAL_INLINE void store_n(float* p, VF v, int n) { _mm512_mask_storeu_ps(p, mask_n(n), v); }
+
+HADAL_INLINE __m256i load_halves(const void* p) { return _mm256_loadu_si256(static_cast<const __m256i*>(p)); }
+HADAL_INLINE __m256i load_halves_n(const void* p, int n) { return _mm256_maskz_loadu_epi16(mask_n(n), p); }
+HADAL_INLINE VF widen_bf16(__m256i h) { return as_float(_mm512_slli_epi32(_mm512_cvtepu16_epi32(h), 16)); }
+HADAL_INLINE VF load(const Bf16* p) { return widen_bf16(load_halves(p)); }
+HADAL_INLINE VF load_n(const Bf16* p, int n) { return widen_bf16(load_halves_n(p, n)); }
+HADAL_INLINE VF load(const F16* p) { return _mm512_cvtph_ps(load_halves(p)); }
+HADAL_INLINE VF load_n(const F16* p, int n) { return _mm512_cvtph_ps(load_halves_n(p, n)); }
+HADAL_INLINE VI load_bytes(const uint8_t* p) {
+  return _mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
+}
+
+HADAL_INLINE void store(Bf16* p, VF v) {
+  // by integers: the instruction of AVX512-BF16 flushes subnormals
+  const VI bits = as_int(v);
+  const VI odd = _mm512_and_si512(_mm512_srli_epi32(bits, 16), set1_int(1));
+  const VI rounded = _mm512_srli_epi32(add(add(bits, set1_int(0x7FFF)), odd), 16);
+  const VI nan = _mm512_or_si512(_mm512_srli_epi32(bits, 16), set1_int(0x40));
+  const VI chosen = _mm512_mask_mov_epi32(rounded, _mm512_cmp_ps_mask(v, v, _CMP_UNORD_Q), nan);
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm512_cvtepi32_epi16(chosen));
+}
+
+/// Sums of four vectors, each by the same tree.
+HADAL_INLINE void sum4(VF a, VF b, VF c, VF d, float* out) {
+  const VF ab = add(_mm512_unpacklo_ps(a, b), _mm512_unpackhi_ps(a, b));
+  const VF cd = add(_mm512_unpacklo_ps(c, d), _mm512_unpackhi_ps(c, d));
+  const VF all = add(_mm512_shuffle_ps(ab, cd, 0x44), _mm512_shuffle_ps(ab, cd, 0xEE));
+  const __m256 half = _mm256_add_ps(_mm512_castps512_ps256(all), _mm512_extractf32x8_ps(all, 1));
+  _mm_storeu_ps(out, _mm_add_ps(_mm256_castps256_ps128(half), _mm256_extractf128_ps(half, 1)));
+}
+HADAL_INLINE float sum(VF a) {
+  float out[4];
+  sum4(a, a, a, a, out);
+  return out[0];
+}
+HADAL_INLINE float max_of(VF a) { return _mm512_reduce_max_ps(a); }
+
+HADAL_INLINE void prefetch(const void* p) { _mm_prefetch(static_cast<const char*>(p), _MM_HINT_T0); }
+
+}  // namespace hadal::cpu::HADAL_ISA

@@ -1,0 +1,278 @@
+// Body of the vector kernels (isa.h), for the instruction set whose simd header was included before.
+#include "kernels/cpu/fp8-inl.h"
+
+namespace hadal::cpu::HADAL_ISA {
+namespace {
+
+// ---- exp ------------------------------------------------------------------------------------------------------------
+
+/// e^x, at most about 1 unit in the last place off; the same in every lane. -inf gives 0, NaN stays. x = n ln2 + r,
+/// a polynomial of degree 6 in r (coefficients: Cephes expf), then 2^n in two steps so that subnormal results and
+/// overflow come out right.
+HADAL_INLINE VF exp(VF x) {
+  const VF magic = set1(12582912.0f);  // 1.5 * 2^23: adding it rounds to an integer, to nearest even
+  x = max(set1(-110.0f), x);
+  x = min(set1(100.0f), x);
+  const VF shifted = add(mul(x, set1(1.44269504088896341f)), magic);
+  const VF n = sub(shifted, magic);
+  VF r = fma(n, set1(-0.693359375f), x);
+  r = fma(n, set1(2.12194440e-4f), r);
+  VF p = set1(1.9875691500e-4f);
+  p = fma(p, r, set1(1.3981999507e-3f));
+  p = fma(p, r, set1(8.3334519073e-3f));
+  p = fma(p, r, set1(4.1665795894e-2f));
+  p = fma(p, r, set1(1.6666665459e-1f));
+  p = fma(p, r, set1(5.0000001201e-1f));
+  p = add(fma(mul(p, r), r, r), set1(1.0f));
+  const VI exponent = sub(as_int(shifted), as_int(magic));
+  const VI half = shift_right(exponent, 1);
+  const VI rest = sub(exponent, half);
+  const VI bias = set1_int(127);
+  p = mul(p, as_float(shift_left(add(half, bias), 23)));
+  return mul(p, as_float(shift_left(add(rest, bias), 23)));
+}
+
+void exp_all(const float* v, float* out, int64_t n) {
+  int64_t i = 0;
+  for (; i + kLanes <= n; i += kLanes) store(out + i, exp(load(v + i)));
+  if (const int rest = static_cast<int>(n - i); rest > 0) store_n(out + i, exp(load_n(v + i, rest)), rest);
+}
+
+float softmax(const SoftmaxArgs* a) {
+  const VF minus_infinity = set1(-__builtin_inff());
+  VF top = minus_infinity;
+  VI id = lane_ids();
+  for (int32_t i = 0; i < a->count; i += kLanes) {
+    const VF scaled = mul(load(a->scores + i), set1(a->scale));
+    const VF v = keep_range(scaled, id, a->first, a->last, minus_infinity);
+    store(a->scores + i, v);
+    top = max(v, top);
+    id = add(id, set1_int(kLanes));
+  }
+  const float before = *a->maximum;
+  const float tile_top = max_of(top);
+  const float now = tile_top > before ? tile_top : before;
+  VF total = zero();
+  for (int32_t i = 0; i < a->count; i += kLanes) {
+    const VF p = exp(sub(load(a->scores + i), set1(now)));
+    store(a->scores + i, p);
+    total = add(total, p);
+  }
+  float shrink[kLanes];
+  store(shrink, exp(set1(before - now)));
+  *a->maximum = now;
+  *a->sum = *a->sum * shrink[0] + sum(total);
+  return shrink[0];
+}
+
+int64_t argmax(const float* v, int64_t n, float* largest) {
+  const float most = __FLT_MAX__;
+  VF top = set1(-__builtin_inff());
+  VF tainted = zero();  // 0, or NaN once a NaN was seen
+  int64_t i = 0;
+  for (; i + kLanes <= n; i += kLanes) {
+    const VF x = min(set1(most), load(v + i));
+    tainted = fma(max(set1(-most), x), zero(), tainted);
+    top = max(x, top);
+  }
+  float best = max_of(top);
+  const float taint = sum(tainted);
+  bool nan = taint != taint;
+  for (; i < n; ++i) {
+    const float x = v[i] > most ? most : v[i];
+    nan = nan || x != x;
+    best = x > best ? x : best;
+  }
+  if (nan) return -1;
+  *largest = best;
+  int64_t at = 0;
+  while ((v[at] > most ? most : v[at]) != best) ++at;
+  return at;
+}
+
+// ---- rows -----------------------------------------------------------------------------------------------------------
+
+float sum_of_squares(const float* v, int64_t n) {
+  VF acc[4] = {zero(), zero(), zero(), zero()};
+  int64_t i = 0;
+  for (; i + 4 * kLanes <= n; i += 4 * kLanes) {
+#pragma GCC unroll 4
+    for (int u = 0; u < 4; ++u) {
+      const VF x = load(v + i + u * kLanes);
+      acc[u] = fma(x, x, acc[u]);
+    }
+  }
+  for (; i < n; i += kLanes) {
+    const VF x = i + kLanes <= n ? load(v + i) : load_n(v + i, static_cast<int>(n - i));
+    acc[0] = fma(x, x, acc[0]);
+  }
+  return sum(add(add(acc[0], acc[1]), add(acc[2], acc[3])));
+}
+
+void scale_by(const float* v, float factor, const float* weight, float* out, int64_t n) {
+  const VF f = set1(factor);
+  int64_t i = 0;
+  for (; i + kLanes <= n; i += kLanes) store(out + i, mul(load(weight + i), mul(load(v + i), f)));
+  if (const int rest = static_cast<int>(n - i); rest > 0) {
+    store_n(out + i, mul(load_n(weight + i, rest), mul(load_n(v + i, rest), f)), rest);
+  }
+}
+
+HADAL_INLINE VF silu(VF g) { return div(g, add(set1(1.0f), exp(sub(zero(), g)))); }
+
+void silu_mul(const float* gate, const float* up, float* out, int64_t n) {
+  int64_t i = 0;
+  for (; i + kLanes <= n; i += kLanes) store(out + i, mul(silu(load(gate + i)), load(up + i)));
+  if (const int rest = static_cast<int>(n - i); rest > 0) {
+    store_n(out + i, mul(silu(load_n(gate + i, rest)), load_n(up + i, rest)), rest);
+  }
+}
+
+void add_all(const float* a, const float* b, float* out, int64_t n) {
+  int64_t i = 0;
+  for (; i + kLanes <= n; i += kLanes) store(out + i, add(load(a + i), load(b + i)));
+  if (const int rest = static_cast<int>(n - i); rest > 0) {
+    store_n(out + i, add(load_n(a + i, rest), load_n(b + i, rest)), rest);
+  }
+}
+
+void add_scaled(float factor, const float* a, float* out, int64_t n) {
+  const VF f = set1(factor);
+  int64_t i = 0;
+  for (; i + kLanes <= n; i += kLanes) store(out + i, fma(f, load(a + i), load(out + i)));
+  if (const int rest = static_cast<int>(n - i); rest > 0) {
+    store_n(out + i, fma(f, load_n(a + i, rest), load_n(out + i, rest)), rest);
+  }
+}
+
+// ---- conversion -----------------------------------------------------------------------------------------------------
+
+template <typename From>
+HADAL_INLINE void widen_all(const void* source, float scale, float* to, int64_t n) {
+  const From* from = static_cast<const From*>(source);
+  const VF f = set1(scale);
+  int64_t i = 0;
+  for (; i + kLanes <= n; i += kLanes) store(to + i, mul(load(from + i), f));
+  if (const int rest = static_cast<int>(n - i); rest > 0) store_n(to + i, mul(load_n(from + i, rest), f), rest);
+}
+
+void to_f32(int32_t elem, const void* from, float scale, float* to, int64_t n) {
+  switch (elem) {
+    case kElemF32: return widen_all<float>(from, scale, to, n);
+    case kElemBF16: return widen_all<Bf16>(from, scale, to, n);
+    case kElemF16: return widen_all<F16>(from, scale, to, n);
+    case kElemE4M3: return widen_all<E4m3>(from, scale, to, n);
+    case kElemE5M2: return widen_all<E5m2>(from, scale, to, n);
+    default: return;
+  }
+}
+
+/// A float32 to a half, to nearest even (subnormals and overflow by integer arithmetic: the same on every machine).
+HADAL_INLINE uint16_t half_of(float value) {
+  uint32_t bits;
+  memcpy(&bits, &value, sizeof(bits));
+  const uint32_t sign = bits >> 16 & 0x8000u;
+  const uint32_t magnitude = bits & 0x7FFFFFFFu;
+  if (magnitude > 0x7F800000u) return static_cast<uint16_t>(sign | 0x7E00u);
+  if (magnitude >= 0x477FF000u) return static_cast<uint16_t>(sign | 0x7C00u);
+  if (magnitude < 0x38800000u) {  // subnormal: adding 0.5 puts the units of 2^-24 at the end of the mantissa
+    float shifted;
+    memcpy(&shifted, &magnitude, sizeof(shifted));
+    shifted += 0.5f;
+    memcpy(&bits, &shifted, sizeof(bits));
+    return static_cast<uint16_t>(sign | (bits - 0x3F000000u));
+  }
+  const uint32_t rounded = magnitude - 0x38000000u + 0xFFFu + (magnitude >> 13 & 1);
+  return static_cast<uint16_t>(sign | rounded >> 13);
+}
+
+void to_bf16(const float* from, Bf16* to, int64_t n) {
+  int64_t i = 0;
+  for (; i + kLanes <= n; i += kLanes) store(to + i, load(from + i));
+  if (const int rest = static_cast<int>(n - i); rest > 0) {
+    Bf16 buffer[kLanes];
+    store(buffer, load_n(from + i, rest));
+    for (int j = 0; j < rest; ++j) to[i + j] = buffer[j];
+  }
+}
+
+void from_f32(int32_t elem, const float* from, void* to, int64_t n) {
+  if (elem == kElemF32) {
+    memcpy(to, from, static_cast<size_t>(n) * sizeof(float));
+  } else if (elem == kElemBF16) {
+    to_bf16(from, static_cast<Bf16*>(to), n);
+  } else if (elem == kElemF16) {
+    uint16_t* halves = static_cast<uint16_t*>(to);
+    for (int64_t i = 0; i < n; ++i) halves[i] = half_of(from[i]);
+  }
+}
+
+// ---- axpy -----------------------------------------------------------------------------------------------------------
+
+template <typename B, int R, int V>
+HADAL_INLINE void axpy_tile(const AxpyArgs* a, int64_t i0, int64_t j0, int lanes) {
+  const B* b = static_cast<const B*>(a->b) + j0;
+  const float* left = a->a + i0 * a->lda;
+  float* out = a->out + i0 * a->ldo + j0;
+  VF acc[R][V];
+#pragma GCC unroll 8
+  for (int i = 0; i < R; ++i) {
+#pragma GCC unroll 4
+    for (int v = 0; v < V; ++v) {
+      float* p = out + i * a->ldo + v * kLanes;
+      acc[i][v] = a->carry == nullptr ? zero() : mul(set1(a->carry[i0 + i]), lanes == kLanes ? load(p) : load_n(p, lanes));
+    }
+  }
+  for (int64_t k = 0; k < a->k; ++k) {
+    VF right[V];
+#pragma GCC unroll 4
+    for (int v = 0; v < V; ++v) {
+      const B* p = b + k * a->ldb + v * kLanes;
+      right[v] = lanes == kLanes ? load(p) : load_n(p, lanes);
+    }
+#pragma GCC unroll 8
+    for (int i = 0; i < R; ++i) {
+      const VF factor = set1(left[i * a->lda + k]);
+#pragma GCC unroll 4
+      for (int v = 0; v < V; ++v) acc[i][v] = fma(factor, right[v], acc[i][v]);
+    }
+  }
+#pragma GCC unroll 8
+  for (int i = 0; i < R; ++i) {
+#pragma GCC unroll 4
+    for (int v = 0; v < V; ++v) {
+      float* p = out + i * a->ldo + v * kLanes;
+      if (lanes == kLanes) {
+        store(p, acc[i][v]);
+      } else {
+        store_n(p, acc[i][v], lanes);
+      }
+    }
+  }
+}
+
+template <typename B, int R>
+void axpy_rows(const AxpyArgs* a, int64_t i0) {
+  int64_t j = 0;
+  for (; j + 4 * kLanes <= a->n; j += 4 * kLanes) axpy_tile<B, R, 4>(a, i0, j, kLanes);
+  for (; j + kLanes <= a->n; j += kLanes) axpy_tile<B, R, 1>(a, i0, j, kLanes);
+  if (j < a->n) axpy_tile<B, R, 1>(a, i0, j, static_cast<int>(a->n - j));
+}
+
+template <typename B>
+void axpy(const AxpyArgs* a) {
+  int64_t i = 0;
+  for (; i + kTileRows <= a->m; i += kTileRows) axpy_rows<B, kTileRows>(a, i);
+  for (; i + 2 <= a->m; i += 2) axpy_rows<B, 2>(a, i);
+  if (i < a->m) axpy_rows<B, 1>(a, i);
+}
+
+}  // namespace
+}  // namespace hadal::cpu::HADAL_ISA
+
+#define HADAL_VECTOR_TABLE(isa)                                                                                    \
+  {                                                                                                                \
+    {&isa::axpy<float>, &isa::axpy<isa::Bf16>, &isa::axpy<isa::F16>}, &isa::softmax, &isa::to_f32, &isa::from_f32, \
+        &isa::sum_of_squares, &isa::scale_by, &isa::silu_mul, &isa::add_all, &isa::add_scaled, &isa::exp_all,      \
+        &isa::argmax                                                                                               \
+  }
