@@ -66,8 +66,8 @@ StatusOr<std::vector<int32_t>> prompt_ids(const GenerateOptions& options, const 
   request.kwargs = nlohmann::ordered_json::object();
   request.kwargs["thinking"] = options.thinking;
   request.kwargs["enable_thinking"] = options.thinking;
-  request.bos_token = loaded.tokenizer->bos_token();
-  request.eos_token = loaded.tokenizer->eos_token();
+  request.bos_token = loaded.tokenizer->bos_token().value_or("");
+  request.eos_token = loaded.tokenizer->eos_token().value_or("");
   ASSIGN_OR_RETURN(const std::string prompt, loaded.chat_template->render(request));
   return loaded.tokenizer->encode(prompt, AddSpecial::kNo);  // a template writes its own BOS
 }

@@ -38,8 +38,8 @@ StatusOr<ChatRequest> parse_conversation(const std::string& text, const Tokenize
     if (!flag->is_boolean()) return invalid_argument("\"add_generation_prompt\" must be true or false");
     request.add_generation_prompt = flag->get<bool>();
   }
-  const std::string bos = tokenizer != nullptr ? tokenizer->bos_token() : "";
-  const std::string eos = tokenizer != nullptr ? tokenizer->eos_token() : "";
+  const std::string bos = tokenizer != nullptr ? tokenizer->bos_token().value_or("") : "";
+  const std::string eos = tokenizer != nullptr ? tokenizer->eos_token().value_or("") : "";
   ASSIGN_OR_RETURN(request.bos_token, text_member(input, "bos_token", bos));
   ASSIGN_OR_RETURN(request.eos_token, text_member(input, "eos_token", eos));
   if (const auto now = input.find("now"); now != input.end() && now->is_string()) request.now = now->get<std::string>();
