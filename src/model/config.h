@@ -1,7 +1,28 @@
-// config.json (and generation_config.json) of a published checkpoint as typed facts. Every number comes from the files;
-// none is assumed for a model's name. A switch that is not implemented is refused by name, never ignored.
+// config.json (and generation_config.json) of a published checkpoint as typed facts. Every number comes from
+// the files; none is assumed for a model's name. A switch that is not implemented is refused by name, never
+// ignored.
 //
-// Sources: specs/deepseek.md (config values, and what an absent key means).
+// What happens to a key:
+//  - one that a parser asks for is held to its type and a range; what is missing and has no published default
+//  is an
+//    error that names the key, and so is what contradicts another key (heads no multiple of kv heads, ...);
+//  - one in the table of harmless keys (config.cc: bookkeeping, training, text generation defaults) is
+//  skipped;
+//  - any other is accepted if its value switches nothing on: null, false, 0, "", [] or {}. Every other value
+//  is
+//    refused, for it may change what the model computes.
+// All config.json files that DeepSeek has published for these architectures pass, also as transformers 4 and
+// 5 save them again (rope_scaling with `type` or `rope_type`, rope_parameters with rope_theta inside,
+// `dtype`).
+//
+// An absent key means what it means in the published code: rope_theta 10000, hidden_act silu,
+// tie_word_embeddings false, num_key_value_heads = heads, head_dim = hidden / heads, moe_layer_freq 1,
+// n_shared_experts 0, the gate's scoring and method after the architecture (V2 softmax and greedy, V3 sigmoid
+// and noaux_tc), mscale 1, mscale_all_dim 0. `q_lora_rank` must be there: null switches query compression
+// off.
+//
+// Not from the files: MLA's latent norms use eps 1e-6 whatever rms_norm_eps says (specs/deepseek.md 2.2);
+// which modules are quantised is read off the tensors, quantization_config gives block and group sizes only.
 #pragma once
 
 #include <cstdint>
@@ -24,14 +45,14 @@ enum class RopeScaling : uint8_t { kNone, kLinear, kLlama3, kYarn };
 struct RopeConfig {
   double theta = 10000.0;
   RopeScaling scaling = RopeScaling::kNone;
-  double factor = 1.0;                   // linear, llama3, yarn
-  int32_t original_max_position = 0;     // llama3, yarn
-  double low_freq_factor = 1.0;          // llama3
-  double high_freq_factor = 4.0;         // llama3
-  double beta_fast = 32.0;               // yarn
-  double beta_slow = 1.0;                // yarn
-  double mscale = 1.0;                   // yarn; absent: 1
-  double mscale_all_dim = 0.0;           // yarn; absent: 0 (no factor in the softmax scale)
+  double factor = 1.0;                // linear, llama3, yarn
+  int32_t original_max_position = 0;  // llama3, yarn
+  double low_freq_factor = 1.0;       // llama3
+  double high_freq_factor = 4.0;      // llama3
+  double beta_fast = 32.0;            // yarn
+  double beta_slow = 1.0;             // yarn
+  double mscale = 1.0;                // yarn; absent: 1
+  double mscale_all_dim = 0.0;        // yarn; absent: 0 (no factor in the softmax scale)
   RopeLayout layout = RopeLayout::kHalfSplit;
 };
 
@@ -53,8 +74,8 @@ struct GqaConfig {
 };
 
 struct MoeConfig {
-  int32_t routed = 0;   // 0: every layer dense
-  int32_t shared = 0;   // shared experts: one MLP of shared * intermediate
+  int32_t routed = 0;  // 0: every layer dense
+  int32_t shared = 0;  // shared experts: one MLP of shared * intermediate
   int32_t top_k = 0;
   int32_t n_group = 1;
   int32_t topk_group = 1;
@@ -76,7 +97,8 @@ struct QuantConfig {
   int32_t group = 128;                         // awq
 };
 
-/// generation_config.json's defaults; absent: the API's own.
+/// generation_config.json's defaults; absent: the API's own. `do_sample` is not among them: the temperature
+/// decides.
 struct GenerationDefaults {
   std::optional<double> temperature, top_p, min_p, repetition_penalty;
   std::optional<int32_t> top_k, max_new_tokens;
@@ -89,7 +111,7 @@ struct ModelConfig {
   int32_t max_position = 0;
   double rms_norm_eps = 1e-6;
   bool tie_embeddings = false;
-  bool mlp_bias = false;
+  bool mlp_bias = false;  // Llama: biases on gate, up and down
   RopeConfig rope;
   std::optional<MlaConfig> mla;  // exactly one of mla and gqa
   std::optional<GqaConfig> gqa;
@@ -108,7 +130,8 @@ struct ModelConfig {
 
 /// Parses config.json's text. Errors name the key.
 StatusOr<ModelConfig> parse_model_config(std::string_view config_json);
-/// Adds generation_config.json's text.
+/// Adds generation_config.json's text: its token ids replace config.json's. Settings in it that are not known
+/// and not neutral are logged, since they change defaults and not the model.
 Status apply_generation_config(std::string_view generation_json, ModelConfig& config);
 /// Reads both files of a checkpoint folder.
 StatusOr<ModelConfig> load_model_config(const std::string& folder);
