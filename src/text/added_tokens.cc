@@ -160,22 +160,20 @@ void AddedTokens::split(const TextTrie& trie, std::string_view text, const Part&
     const AddedToken& token = tokens_[index];
     size_t begin = at;
     size_t end = at + length;
-    at = end;
+    at = end;  // the search goes on behind the token's own text, even where rstrip takes more (as in HF)
     if (token.single_word && inside_word(text, begin, end)) continue;
     for (size_t before = 0; token.lstrip && begin > done; begin = before) {
       if (!is_white_space(char_before(text, begin, before))) break;
     }
+    if (token.lstrip) begin = std::max(begin, done);
     while (token.rstrip && end < text.size()) {
       const Utf8Char next = read_utf8(text, end);
       if (!is_white_space(next.codepoint)) break;
       end += next.length;
     }
-    begin = std::max(begin, done);
-    if (end <= begin) continue;  // inside the white space that the token before took
     if (done < begin) part(text.substr(done, begin - done), nullptr);
-    part(text.substr(begin, end - begin), &token);
+    if (begin < end) part(text.substr(begin, end - begin), &token);
     done = end;
-    at = std::max(at, done);
   }
   if (done < text.size()) part(text.substr(done), nullptr);
 }

@@ -1,114 +1,16 @@
 #include "text/pre_tokenizer_oniguruma.h"
 
-#define PCRE2_CODE_UNIT_WIDTH 8
-#include <pcre2.h>
-
-#include <array>
 #include <cctype>
-#include <optional>
 #include <utility>
 #include <vector>
 
+#include "text/pre_tokenizer_oniguruma_names.h"
 #include "text/tokenizer_utf8.h"
 
 namespace hadal::tok {
 namespace {
 
-// Insides of a character class.
-constexpr std::string_view kSpace =
-    "\\x{9}-\\x{d}\\x{20}\\x{85}\\x{a0}\\x{1680}\\x{2000}-\\x{200a}\\x{2028}\\x{2029}\\x{202f}\\x{205f}\\x{"
-    "3000}";
-constexpr std::string_view kNotSpace =
-    "\\x{0}-\\x{8}\\x{e}-\\x{1f}\\x{21}-\\x{84}\\x{86}-\\x{9f}\\x{a1}-\\x{167f}\\x{1681}-\\x{1fff}\\x{200b}-"
-    "\\x{2027}"
-    "\\x{202a}-\\x{202e}\\x{2030}-\\x{205e}\\x{2060}-\\x{2fff}\\x{3001}-\\x{10ffff}";
-constexpr std::string_view kWord = "\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}";
-constexpr std::string_view kHex = "0-9a-fA-F";
-
 constexpr int kMaxClassDepth = 16;
-
-struct Named {
-  std::string_view name, value;
-};
-
-// Oniguruma's names (lower case, no spaces, '-' or '_') for what PCRE2 calls otherwise.
-constexpr std::array<Named, 45> kProperties{{
-    {"letter", "L"},
-    {"lowercaseletter", "Ll"},
-    {"uppercaseletter", "Lu"},
-    {"titlecaseletter", "Lt"},
-    {"casedletter", "L&"},
-    {"modifierletter", "Lm"},
-    {"otherletter", "Lo"},
-    {"mark", "M"},
-    {"combiningmark", "M"},
-    {"nonspacingmark", "Mn"},
-    {"spacingmark", "Mc"},
-    {"enclosingmark", "Me"},
-    {"number", "N"},
-    {"decimalnumber", "Nd"},
-    {"letternumber", "Nl"},
-    {"othernumber", "No"},
-    {"punctuation", "P"},
-    {"connectorpunctuation", "Pc"},
-    {"dashpunctuation", "Pd"},
-    {"openpunctuation", "Ps"},
-    {"closepunctuation", "Pe"},
-    {"initialpunctuation", "Pi"},
-    {"finalpunctuation", "Pf"},
-    {"otherpunctuation", "Po"},
-    {"symbol", "S"},
-    {"mathsymbol", "Sm"},
-    {"currencysymbol", "Sc"},
-    {"modifiersymbol", "Sk"},
-    {"othersymbol", "So"},
-    {"separator", "Z"},
-    {"spaceseparator", "Zs"},
-    {"lineseparator", "Zl"},
-    {"paragraphseparator", "Zp"},
-    {"other", "C"},
-    {"control", "Cc"},
-    {"format", "Cf"},
-    {"surrogate", "Cs"},
-    {"privateuse", "Co"},
-    {"unassigned", "Cn"},
-    {"alpha", "Alphabetic"},
-    {"space", "White_Space"},
-    {"digit", "Nd"},
-    {"upper", "Uppercase"},
-    {"lower", "Lowercase"},
-    {"punct", "P"},
-}};
-
-// POSIX brackets with Oniguruma's Unicode meaning; the others are the same in PCRE2.
-constexpr std::array<Named, 7> kPosix{{
-    {"alpha", "\\p{Alphabetic}"},
-    {"space", kSpace},
-    {"word", kWord},
-    {"upper", "\\p{Uppercase}"},
-    {"lower", "\\p{Lowercase}"},
-    {"digit", "\\p{Nd}"},
-    {"xdigit", kHex},
-}};
-
-std::string plain_name(std::string_view name) {
-  std::string plain;
-  for (const char c : name) {
-    if (c != ' ' && c != '_' && c != '-')
-      plain.push_back(static_cast<char>(std::tolower(static_cast<unsigned char>(c))));
-  }
-  return plain;
-}
-
-bool is_script(std::string_view name) {
-  const std::string pattern = "\\p{sc:" + std::string(name) + "}";
-  int error = 0;
-  PCRE2_SIZE offset = 0;
-  pcre2_code_8* code = pcre2_compile_8(reinterpret_cast<PCRE2_SPTR8>(pattern.data()), pattern.size(),
-                                       PCRE2_UTF, &error, &offset, nullptr);
-  pcre2_code_free_8(code);
-  return code != nullptr;
-}
 
 bool is_hex(char c) { return std::isxdigit(static_cast<unsigned char>(c)) != 0; }
 bool is_digit(char c) { return c >= '0' && c <= '9'; }
@@ -285,9 +187,9 @@ class Translator {
       case 'S':
         return put("[^" + std::string(kSpace) + "]");
       case 'w':
-        return put("[" + std::string(kWord) + "]");
+        return put("[" + std::string(kWordAlone) + "]");
       case 'W':
-        return put("[^" + std::string(kWord) + "]");
+        return put("[^" + std::string(kWordAlone) + "]");
       case 'h':
         return put("[" + std::string(kHex) + "]");
       case 'H':
@@ -321,7 +223,7 @@ class Translator {
     std::string result;
     for (const char c : form) {
       if (c == 'W')
-        result += "[" + std::string(kWord) + "]";
+        result += "[" + std::string(kWordAlone) + "]";
       else
         result += c;
     }
@@ -394,19 +296,7 @@ class Translator {
       if (name.empty() || !is_letter(name.front())) return refuse("a property without a name");
       at_ += 3;
     }
-    std::string value(name);
-    const std::string plain = plain_name(name);
-    if (plain == "alnum" || plain == "word" || plain == "graph" || plain == "print" || plain == "blank" ||
-        plain == "cntrl" || plain == "xdigit") {
-      return refuse(fmt::format("property '{}'", name));
-    }
-    bool known = false;
-    for (const Named& entry : kProperties) {
-      if (entry.name != plain) continue;
-      value = entry.value;
-      known = true;
-    }
-    if (!known && plain.size() > 2 && is_script(name)) value = "sc:" + value;
+    ASSIGN_OR_RETURN(const std::string value, property_name(name));
     to += (negated ? "\\P{" : "\\p{") + value + "}";
     return OkStatus();
   }
@@ -514,10 +404,7 @@ class Translator {
 
   Status posix(std::string& items, size_t end) {
     const std::string_view name = in_.substr(at_ + 2, end - at_ - 2);
-    std::string set = "[:" + std::string(name) + ":]";
-    for (const Named& entry : kPosix) {
-      if (entry.name == name) set = entry.value;
-    }
+    ASSIGN_OR_RETURN(const std::string_view set, posix_set(name));
     at_ = end + 2;
     append_set(items, set);
     return OkStatus();

@@ -162,6 +162,7 @@ DelimiterWalk::DelimiterWalk(const Delimiter& delimiter, std::string_view text)
 }
 
 bool DelimiterWalk::next(Match& match) {
+  if (text_.empty()) return false;  // nothing to cut, even by an empty match (as in HF)
   while (at_ <= text_.size() && delimiter_.find(text_, at_, match)) {
     if (match.begin == match.end && match.end == last_end_) {
       at_ = last_end_ + (last_end_ < text_.size() ? utf8_length(text_[last_end_]) : 1);
@@ -194,7 +195,7 @@ bool is_punctuation(uint32_t codepoint) {
     return (codepoint >= '!' && codepoint <= '/') || (codepoint >= ':' && codepoint <= '@') ||
            (codepoint >= '[' && codepoint <= '`') || (codepoint >= '{' && codepoint <= '~');
   }
-  const auto kind = category(codepoint);
+  const auto kind = utf8proc_category(static_cast<utf8proc_int32_t>(codepoint));  // HF's table here is an old one
   return kind >= UTF8PROC_CATEGORY_PC && kind <= UTF8PROC_CATEGORY_PO;
 }
 
