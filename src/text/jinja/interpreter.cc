@@ -188,14 +188,15 @@ void Interpreter::execute_for(const Statement& statement, const Value& items, Fr
     loop->recurse = [&](const Value& inner) { return run_recursive(statement, inner, frame, depth + 1); };
   }
   Frame* scope = new_frame(&frame);
-  bool any = false;
+  bool any = false;  // a turn ran to its end: one left by break or continue does not keep the else from running
   while (auto item = loop->advance(runtime_)) {
-    any = true;
     if (scope->captured) scope = new_frame(&frame);
     scope->variables.clear();
     scope->set(tree_.known.loop, Value(static_cast<Callable*>(loop)));
     assign(*statement.target, std::move(*item), *scope);
-    if (execute(statement.body, *scope) == Flow::kBreak) break;
+    const Flow flow = execute(statement.body, *scope);
+    if (flow == Flow::kBreak) break;
+    any = any || flow == Flow::kNext;
   }
   loop->filter = nullptr;  // they refer to this call's variables
   loop->recurse = nullptr;

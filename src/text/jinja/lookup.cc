@@ -51,6 +51,9 @@ std::optional<Value> python_attribute(Runtime& runtime, const Value& object, std
     if (name == "grouper") return tuple->object->items[0];
     if (name == "list") return tuple->object->items[1];
   }
+  if (object.number() && (name == "real" || name == "imag")) {
+    return name == "real" ? positive(runtime, object) : multiply(runtime, object, Value(Int(0)));
+  }
   return find_method(runtime, object, name);
 }
 
@@ -147,6 +150,15 @@ Value slice_text(Runtime& runtime, const Value& text, const Value& start, const 
   return runtime.text(std::move(out), text.is_markup());
 }
 
+Value slice_range(Runtime& runtime, const Range& range, const SliceBounds& bounds) {
+  auto* part = runtime.make<Range>();
+  const Int step = std::clamp<Int>(Int(range.step) * bounds.step, -(Int(1) << 60), Int(1) << 60);
+  part->start = static_cast<int64_t>(range.start + Int(range.step) * bounds.begin);
+  part->step = static_cast<int64_t>(step);
+  part->stop = static_cast<int64_t>(part->start + step * static_cast<Int>(bounds.count));
+  return Value(part);
+}
+
 }  // namespace
 
 void fail_undefined(const Value& undefined) {
@@ -178,12 +190,11 @@ Value get_slice(Runtime& runtime, const Value& object, const Value& start, const
   }
   const SliceBounds bounds =
       slice_bounds(start, stop, step, range ? (*range)->size() : sequence->items.size());
+  if (range) return slice_range(runtime, **range, bounds);
   std::vector<Value> items;
   runtime.charge_object(bounds.count * sizeof(Value));
   for (size_t i = 0; i < bounds.count; ++i) {
-    const int64_t at = bounds.begin + static_cast<int64_t>(i) * bounds.step;
-    items.push_back(range ? Value(Int((*range)->start) + Int((*range)->step) * at)
-                          : sequence->items[static_cast<size_t>(at)]);
+    items.push_back(sequence->items[static_cast<size_t>(bounds.begin + static_cast<int64_t>(i) * bounds.step)]);
   }
   return object.is<Tuple>() ? runtime.tuple(std::move(items)) : runtime.list(std::move(items));
 }

@@ -35,7 +35,7 @@ Pieces split_spaces(std::string_view text, Int limit) {
   text = strip(text, Side::kLeft);
   while (!text.empty()) {
     if (limit-- == 0) {
-      pieces.push_back(strip(text, Side::kRight));
+      pieces.push_back(text);
       break;
     }
     size_t end = 0;
@@ -56,7 +56,6 @@ Pieces split_spaces_from_right(std::string_view text, Int limit) {
   const auto kept = static_cast<size_t>(limit);
   if (all.size() > kept) {
     const std::string_view last_joined = all[all.size() - kept - 1];
-    text = strip(text, Side::kLeft);
     pieces.push_back(text.substr(0, static_cast<size_t>(last_joined.data() + last_joined.size() - text.data())));
   }
   pieces.insert(pieces.end(), all.end() - static_cast<ptrdiff_t>(kept), all.end());
