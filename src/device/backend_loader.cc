@@ -7,10 +7,7 @@
 #include <array>
 #include <string>
 
-#if __has_include("kernels/cpu/cpu_backend.h")
 #include "kernels/cpu/cpu_backend.h"
-#define HADAL_HAS_CPU_BACKEND
-#endif
 #include "kernels/ref/ref_backend.h"
 
 namespace hadal {
@@ -75,9 +72,7 @@ StatusOr<const BackendApi*> load_module(std::string_view name) {
 }  // namespace
 
 StatusOr<const BackendApi*> find_backend(std::string_view name) {
-#ifdef HADAL_HAS_CPU_BACKEND
   if (name == "cpu") return cpu_backend();
-#endif
   if (name == "ref") return ref_backend();
   RETURN_IF_ERROR(check_name(name));
   return load_module(name);
