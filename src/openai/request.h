@@ -1,7 +1,9 @@
-// Requests of /v1/chat/completions and /v1/completions, parsed and validated from JSON text. Every field that is known
-// is a row of the field table (fields.h), which docs/api.md is checked against; others are ignored as vLLM does.
+// Requests of /v1/chat/completions and /v1/completions: parsed from JSON text into plain structs and checked, every error
+// naming the field. What each field does is one row of the table in request_fields.h; docs/request-fields.md is
+// printed from it.
 //
-// Nothing here knows a model: defaults that come from generation_config.json are applied by the server to what is absent.
+// Absent optionals mean "not given": the server fills them from generation_config.json and its own defaults. Checks that
+// need the model (vocabulary, context, whether the model exists) are the server's. Pure functions, any thread.
 #pragma once
 
 #include <cstdint>
@@ -13,54 +15,87 @@
 #include <utility>
 #include <vector>
 
-#include "openai/api_error.h"
+#include "openai/error.h"
 
 namespace hadal::openai {
 
-/// What both endpoints share.
-struct SamplingFields {
-  std::optional<double> temperature, top_p, min_p;
-  std::optional<int32_t> top_k;  // -1 and 0: all
-  double presence_penalty = 0, frequency_penalty = 0;
-  std::optional<double> repetition_penalty;
-  std::optional<uint64_t> seed;
-  std::optional<int32_t> max_tokens;  // max_completion_tokens wins over max_tokens
+/// A JSON value behind a pointer, so that this header needs no JSON; null when the field was not given. Owned by the
+/// request alone: the server may move the value out.
+using JsonPtr = std::shared_ptr<nlohmann::ordered_json>;
+
+/// What the server allows.
+struct RequestLimits {
+  int64_t max_choices = 128;       // n
+  size_t max_prompts = 1024;       // prompts of one completion request
+  size_t max_messages = 16384;
+  size_t max_tools = 1024;
+  size_t max_stop_strings = 64;
+  size_t max_stop_bytes = 1024;    // of one stop string
+  size_t max_stop_token_ids = 4096;
+  size_t max_logit_bias = 65536;
+  int64_t max_logprobs = 20;
+};
+
+struct CommonRequest {
+  std::string model;                      // empty: not given
+  std::optional<double> temperature;      // 0 to 2
+  std::optional<double> top_p;            // (0, 1]
+  std::optional<int64_t> top_k;           // >= 1; -1 and 0: all
+  std::optional<double> min_p;            // [0, 1]
+  std::optional<double> presence_penalty;    // [-2, 2]
+  std::optional<double> frequency_penalty;   // [-2, 2]
+  std::optional<double> repetition_penalty;  // > 0
+  std::optional<int64_t> seed;
+  std::vector<std::pair<int32_t, float>> logit_bias;  // token id, -100 to 100
+
+  std::optional<int32_t> max_tokens;      // max_completion_tokens where that is given
   int32_t min_tokens = 0;
-  int32_t n = 1;
   std::vector<std::string> stop;
   std::vector<int32_t> stop_token_ids;
-  std::vector<std::pair<int32_t, float>> logit_bias;
   bool ignore_eos = false;
-  bool skip_special_tokens = true;
   bool include_stop_str_in_output = false;
-  /// -1: none; otherwise how many alternatives beside the chosen token.
-  int32_t logprobs = -1;
-  bool return_token_ids = false;
+  bool skip_special_tokens = true;
+  int32_t n = 1;
+
   bool stream = false;
-  bool include_usage = false;
-  int32_t priority = 0;
-  std::string cache_salt, user;
+  bool include_usage = false;             // stream_options
+  bool continuous_usage_stats = false;    // stream_options
+  bool return_token_ids = false;
+  bool return_tokens_as_token_ids = false;
+  std::optional<bool> add_special_tokens;  // when tokenizing; default: completions yes, chat no
+  int32_t priority = 0;                   // vLLM's sense: lower is earlier
+  std::string cache_salt;
+  std::string user;
+  std::string request_id;
 };
 
-struct ChatCompletionRequest {
-  std::string model;  // empty: not given
-  SamplingFields sampling;
-  /// ordered_json behind a pointer: messages (content parts already joined to strings), tools (null if none),
-  /// chat_template_kwargs (object).
-  std::shared_ptr<const nlohmann::ordered_json> messages, tools, template_kwargs;
+struct ChatCompletionRequest : CommonRequest {
+  /// A list of objects, each with `role` first; content parts joined to one string, null where allowed.
+  JsonPtr messages;
+  JsonPtr tools;                 // a non-empty list, or null
+  bool tool_choice_none = false;  // tool_choice is "none": tools are shown to nobody
+  std::optional<bool> parallel_tool_calls;
+  int32_t top_logprobs = -1;     // -1: no logprobs; 0: of the chosen token alone
   bool add_generation_prompt = true;
   bool continue_final_message = false;
+  JsonPtr chat_template_kwargs;  // an object, or null
+  std::string reasoning_effort;  // empty: not given
+  bool include_reasoning = true;
 };
 
-struct CompletionRequest {
-  std::string model;
-  SamplingFields sampling;
-  std::vector<std::string> text_prompts;              // exactly one of these two is not empty
-  std::vector<std::vector<int32_t>> token_prompts;
-  bool echo = false;
+struct Prompt {
+  std::string text;
+  std::vector<int32_t> ids;
+  bool is_ids = false;
 };
 
-OrApiError<ChatCompletionRequest> parse_chat_completion(std::string_view body);
-OrApiError<CompletionRequest> parse_completion(std::string_view body);
+struct CompletionRequest : CommonRequest {
+  std::vector<Prompt> prompts;  // at least one
+  int32_t logprobs = -1;        // -1: none
+  bool echo = false;            // with echo max_tokens may be 0
+};
+
+Result<ChatCompletionRequest> parse_chat_completion(std::string_view json, const RequestLimits& limits = {});
+Result<CompletionRequest> parse_completion(std::string_view json, const RequestLimits& limits = {});
 
 }  // namespace hadal::openai

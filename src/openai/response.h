@@ -1,77 +1,113 @@
-// Response bodies and SSE events of /v1/chat/completions, /v1/completions and /v1/models (specs/interfaces.md 1, 2).
-// Pure functions of plain values; every text passed in is valid UTF-8.
+// Responses of the OpenAI API as JSON text: whole answers here, streams in stream.h. Pure functions, any thread. Text passed
+// in should be valid UTF-8; what is not becomes U+FFFD, never broken JSON.
 #pragma once
 
 #include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <variant>
 #include <vector>
+
+#include "openai/error.h"
 
 namespace hadal::openai {
 
+/// The same through one answer and all of its chunks.
+struct ResponseMeta {
+  std::string id;       // make_id("chatcmpl-")
+  int64_t created = 0;  // seconds since 1970
+  std::string model;    // as the request named it
+};
+
+/// `prefix` and 32 random hexadecimal digits.
+std::string make_id(std::string_view prefix);
+
 struct Usage {
-  int32_t prompt_tokens = 0, completion_tokens = 0, cached_tokens = 0;
-  std::optional<int32_t> reasoning_tokens;
+  int64_t prompt_tokens = 0;
+  int64_t completion_tokens = 0;
+  int64_t cached_tokens = 0;                 // of the prompt, found in the cache
+  std::optional<int64_t> reasoning_tokens;   // of the completion
 };
+/// {"prompt_tokens":...} with OpenAI's details and DeepSeek's prompt_cache_hit_tokens and prompt_cache_miss_tokens.
+void append_usage(const Usage& usage, std::string* out);
 
-struct LogprobEntry {
-  std::string token;  // text; bytes are given beside it
+/// One token with its probability. `bytes` are the token's own, perhaps half a character.
+struct LogprobToken {
+  int32_t id = 0;
   std::string bytes;
-  float logprob = 0;
+  float logprob = 0.0f;  // NaN: unknown (a prompt's first token): null
+};
+struct PositionLogprobs {
+  LogprobToken chosen;
+  std::vector<LogprobToken> top;  // most likely first
+};
+enum class TokenNames : uint8_t { kText, kIds };  // kIds: "token_id:5" (return_tokens_as_token_ids)
+
+/// {"content":[{token,logprob,bytes,top_logprobs}]}
+void append_chat_logprobs(const std::vector<PositionLogprobs>& positions, TokenNames names, std::string* out);
+/// {"text_offset":[],"token_logprobs":[],"tokens":[],"top_logprobs":[]}. `*text_offset` is where the first token begins, in
+/// characters of the answer's text, and is moved to the end.
+void append_completion_logprobs(const std::vector<PositionLogprobs>& positions, TokenNames names, int64_t* text_offset,
+                                std::string* out);
+
+/// What ended a choice beside finish_reason "stop": nothing to name, a token id, or a stop string.
+using StopReason = std::variant<std::monostate, int32_t, std::string>;
+
+struct ToolCall {
+  std::string id, name, arguments;
 };
 
-/// One generated token with its alternatives.
-struct TokenLogprobs {
-  LogprobEntry chosen;
-  std::vector<LogprobEntry> top;
-  int32_t text_offset = 0;  // completions: characters from the start of the text
-};
-
-struct ResponseHead {
-  std::string id;  // "chatcmpl-...", "cmpl-..."
-  int64_t created = 0;
-  std::string model;
-};
-
-/// One choice, whole (for a response) or what is new of it (for a chunk).
-struct ChoiceDelta {
+struct ChatChoice {
   int32_t index = 0;
-  std::string content;    // chat: content; completions: text
-  std::string reasoning;  // chat only; given as reasoning_content and as reasoning
-  bool with_logprobs = false;
-  std::vector<TokenLogprobs> logprobs;
-  std::string finish_reason;  // empty: null
-  std::optional<std::string> stop_reason;  // vLLM's extension
-  bool with_token_ids = false;
-  std::vector<int32_t> token_ids;
+  std::string content;
+  std::string reasoning;  // written as `reasoning_content` and `reasoning` if not empty
+  std::vector<ToolCall> tool_calls;
+  std::optional<std::vector<PositionLogprobs>> logprobs;
+  std::string finish_reason;  // "stop", "length", "tool_calls", "abort"
+  StopReason stop_reason;
+  std::optional<std::vector<int32_t>> token_ids;  // return_token_ids
 };
+struct ChatCompletion {
+  ResponseMeta meta;
+  std::vector<ChatChoice> choices;
+  Usage usage;
+  std::optional<std::vector<int32_t>> prompt_token_ids;  // return_token_ids
+  TokenNames token_names = TokenNames::kText;
+};
+std::string chat_completion_json(const ChatCompletion& completion);
 
-enum class UsageField : uint8_t { kAbsent, kNull };  // in chunks: absent, or null under include_usage
-
-// whole responses
-std::string chat_response(const ResponseHead& head, const std::vector<ChoiceDelta>& choices, const Usage& usage,
-                          const std::vector<int32_t>* prompt_token_ids);
-std::string completion_response(const ResponseHead& head, const std::vector<ChoiceDelta>& choices, const Usage& usage,
-                                const std::vector<int32_t>* prompt_token_ids);
-
-// SSE events, "data: {...}\n\n" each
-std::string chat_first_chunk(const ResponseHead& head, int32_t index, UsageField usage,
-                             const std::vector<int32_t>* prompt_token_ids);  // role assistant, content ""
-std::string chat_chunk(const ResponseHead& head, const ChoiceDelta& delta, UsageField usage);
-std::string completion_chunk(const ResponseHead& head, const ChoiceDelta& delta, UsageField usage,
-                             const std::vector<int32_t>* prompt_token_ids);
-std::string chat_usage_chunk(const ResponseHead& head, const Usage& usage);
-std::string completion_usage_chunk(const ResponseHead& head, const Usage& usage);
-std::string error_event(const struct ApiError& error);
-inline constexpr std::string_view kDoneEvent = "data: [DONE]\n\n";
+struct TextChoice {
+  int32_t index = 0;
+  std::string text;
+  std::optional<std::vector<PositionLogprobs>> logprobs;
+  std::string finish_reason;
+  StopReason stop_reason;
+  std::optional<std::vector<int32_t>> token_ids;
+  std::optional<std::vector<int32_t>> prompt_token_ids;  // vLLM has them in each choice here
+};
+struct TextCompletion {
+  ResponseMeta meta;
+  std::vector<TextChoice> choices;
+  Usage usage;
+  TokenNames token_names = TokenNames::kText;
+};
+std::string text_completion_json(const TextCompletion& completion);
 
 struct ModelCard {
   std::string id;
   int64_t created = 0;
-  int32_t max_model_len = 0;
-  std::string root;
+  std::string root;  // where the checkpoint lies, or its hub id
+  int64_t max_model_len = 0;
 };
-std::string models_response(const std::vector<ModelCard>& models);
+std::string model_list_json(const std::vector<ModelCard>& models);
+std::string model_json(const ModelCard& model);
+
+/// {"version":"..."}
+std::string version_json(std::string_view version);
+
+// Parts that streams share.
+void append_stop_reason(const StopReason& reason, std::string* out);
+void append_string_or_null(std::string_view text, std::string* out);  // empty: null
 
 }  // namespace hadal::openai

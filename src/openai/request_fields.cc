@@ -1,0 +1,386 @@
+#include "openai/request_fields.h"
+
+#include <limits>
+
+#include "openai/value_readers.h"
+
+namespace hadal::openai {
+namespace {
+
+constexpr int64_t kMaxInt32 = std::numeric_limits<int32_t>::max();
+constexpr size_t kMaxKwargs = 256;
+constexpr double kNoLimit = std::numeric_limits<double>::max();
+using Low = NumberRange::Low;
+
+// ---- readers made from a member and a range ----
+
+template <auto Member>
+MaybeError common_bool(const Json& value, std::string_view name, ParseTarget& target) {
+  bool flag = false;
+  if (auto error = read_bool(value, name, &flag)) return error;
+  target.common.*Member = flag;
+  return std::nullopt;
+}
+
+template <auto Member>
+MaybeError chat_bool(const Json& value, std::string_view name, ParseTarget& target) {
+  bool flag = false;
+  if (auto error = read_bool(value, name, &flag)) return error;
+  target.chat->*Member = flag;
+  return std::nullopt;
+}
+
+template <auto Member>
+MaybeError common_string(const Json& value, std::string_view name, ParseTarget& target) {
+  return read_string(value, name, &(target.common.*Member));
+}
+
+MaybeError number_into(const Json& value, std::string_view name, const NumberRange& range, std::optional<double>* out) {
+  double number = 0;
+  if (auto error = read_number(value, name, range, &number)) return error;
+  *out = number;
+  return std::nullopt;
+}
+
+template <auto Member, int LowTenths, int HighTenths, Low LowEnd = Low::kIncluded>
+MaybeError common_number(const Json& value, std::string_view name, ParseTarget& target) {
+  return number_into(value, name, {LowTenths / 10.0, HighTenths / 10.0, LowEnd}, &(target.common.*Member));
+}
+
+template <typename Out>
+MaybeError integer_into(const Json& value, std::string_view name, int64_t low, int64_t high, Out* out) {
+  int64_t number = 0;
+  if (auto error = read_integer(value, name, low, high, &number)) return error;
+  if constexpr (std::is_same_v<Out, std::optional<int32_t>> || std::is_same_v<Out, int32_t>) {
+    *out = static_cast<int32_t>(number);
+  } else {
+    *out = number;
+  }
+  return std::nullopt;
+}
+
+// ---- readers of one field each ----
+
+MaybeError read_repetition_penalty(const Json& value, std::string_view name, ParseTarget& target) {
+  return number_into(value, name, {0.0, kNoLimit, Low::kExcluded}, &target.common.repetition_penalty);
+}
+
+MaybeError read_top_k(const Json& value, std::string_view name, ParseTarget& target) {
+  return integer_into(value, name, -1, kMaxInt32, &target.common.top_k);
+}
+
+MaybeError read_seed(const Json& value, std::string_view name, ParseTarget& target) {
+  if (auto error = integer_into(value, name, std::numeric_limits<int64_t>::min(), std::numeric_limits<int64_t>::max(),
+                                &target.common.seed)) {
+    return error;
+  }
+  if (target.common.seed == -1) target.common.seed.reset();  // vLLM's "none given"
+  return std::nullopt;
+}
+
+MaybeError read_max_tokens(const Json& value, std::string_view name, ParseTarget& target) {
+  return integer_into(value, name, target.completion != nullptr ? 0 : 1, kMaxInt32, &target.common.max_tokens);
+}
+
+MaybeError read_max_completion_tokens(const Json& value, std::string_view name, ParseTarget& target) {
+  return integer_into(value, name, 1, kMaxInt32, &target.max_completion_tokens);
+}
+
+MaybeError read_min_tokens(const Json& value, std::string_view name, ParseTarget& target) {
+  return integer_into(value, name, 0, kMaxInt32, &target.common.min_tokens);
+}
+
+MaybeError read_n(const Json& value, std::string_view name, ParseTarget& target) {
+  return integer_into(value, name, 1, target.limits.max_choices, &target.common.n);
+}
+
+MaybeError read_best_of(const Json& value, std::string_view name, ParseTarget& target) {
+  return integer_into(value, name, 1, target.limits.max_choices, &target.best_of);
+}
+
+MaybeError read_priority(const Json& value, std::string_view name, ParseTarget& target) {
+  return integer_into(value, name, std::numeric_limits<int32_t>::min(), kMaxInt32, &target.common.priority);
+}
+
+MaybeError read_stop(const Json& value, std::string_view name, ParseTarget& target) {
+  if (!value.is_string() && !value.is_array()) return wrong_type(name, "a string or a list of strings", value);
+  const size_t count = value.is_array() ? value.size() : 1;
+  if (count > target.limits.max_stop_strings) {
+    return invalid_request(fmt::format("'{}' has {} strings; at most {} are taken.", name, count,
+                                       target.limits.max_stop_strings), std::string(name));
+  }
+  for (size_t i = 0; i < count; ++i) {
+    const std::string place = value.is_array() ? fmt::format("{}[{}]", name, i) : std::string(name);
+    std::string text;
+    if (auto error = read_string(value.is_array() ? value[i] : value, place, &text)) return error;
+    if (text.empty()) return invalid_request(fmt::format("'{}' must not be an empty string.", place), place);
+    if (text.size() > target.limits.max_stop_bytes) {
+      return invalid_request(fmt::format("'{}' is longer than {} bytes.", place, target.limits.max_stop_bytes), place);
+    }
+    target.common.stop.push_back(std::move(text));
+  }
+  return std::nullopt;
+}
+
+MaybeError read_stop_token_ids(const Json& value, std::string_view name, ParseTarget& target) {
+  return read_token_ids(value, name, target.limits.max_stop_token_ids, &target.common.stop_token_ids);
+}
+
+MaybeError read_logit_bias(const Json& value, std::string_view name, ParseTarget& target) {
+  if (!value.is_object()) return wrong_type(name, "an object of token ids and numbers", value);
+  if (value.size() > target.limits.max_logit_bias) {
+    return invalid_request(fmt::format("'{}' has {} entries; at most {} are taken.", name, value.size(),
+                                       target.limits.max_logit_bias), std::string(name));
+  }
+  for (const auto& [key, bias] : value.items()) {
+    const std::string place = fmt::format("{}.{}", name, key.substr(0, 40));
+    const bool digits = !key.empty() && key.size() <= 10 && key.find_first_not_of("0123456789") == std::string::npos;
+    const int64_t id = digits ? std::stoll(key) : -1;
+    if (id < 0 || id > kMaxInt32) {
+      return invalid_request(fmt::format("'{}': the keys of '{}' must be token ids.", place, name), place);
+    }
+    double number = 0;
+    if (auto error = read_number(bias, place, {-100.0, 100.0}, &number)) return error;
+    target.common.logit_bias.emplace_back(static_cast<int32_t>(id), static_cast<float>(number));
+  }
+  return std::nullopt;
+}
+
+MaybeError read_stream_options(const Json& value, std::string_view name, ParseTarget& target) {
+  if (!value.is_object()) return wrong_type(name, "an object", value);
+  target.stream_options_given = true;
+  if (const Json* flag = member(value, "include_usage")) {
+    if (auto error = read_bool(*flag, "stream_options.include_usage", &target.common.include_usage)) return error;
+  }
+  if (const Json* flag = member(value, "continuous_usage_stats")) {
+    return read_bool(*flag, "stream_options.continuous_usage_stats", &target.common.continuous_usage_stats);
+  }
+  return std::nullopt;
+}
+
+MaybeError read_chat_logprobs(const Json& value, std::string_view name, ParseTarget& target) {
+  bool flag = false;
+  if (auto error = read_bool(value, name, &flag)) return error;
+  target.chat_logprobs = flag;
+  return std::nullopt;
+}
+
+MaybeError read_top_logprobs(const Json& value, std::string_view name, ParseTarget& target) {
+  return integer_into(value, name, 0, target.limits.max_logprobs, &target.top_logprobs);
+}
+
+MaybeError read_completion_logprobs(const Json& value, std::string_view name, ParseTarget& target) {
+  return integer_into(value, name, 0, target.limits.max_logprobs, &target.completion->logprobs);
+}
+
+MaybeError read_echo(const Json& value, std::string_view name, ParseTarget& target) {
+  return read_bool(value, name, &target.completion->echo);
+}
+
+MaybeError read_cache_salt(const Json& value, std::string_view name, ParseTarget& target) {
+  if (auto error = read_string(value, name, &target.common.cache_salt)) return error;
+  if (target.common.cache_salt.empty()) {
+    return invalid_request("'cache_salt' must not be an empty string.", std::string(name));
+  }
+  return std::nullopt;
+}
+
+MaybeError read_add_special_tokens(const Json& value, std::string_view name, ParseTarget& target) {
+  bool flag = false;
+  if (auto error = read_bool(value, name, &flag)) return error;
+  target.common.add_special_tokens = flag;
+  return std::nullopt;
+}
+
+MaybeError read_kwargs(const Json& value, std::string_view name, ParseTarget& target) {
+  if (!value.is_object()) return wrong_type(name, "an object", value);
+  if (value.size() > kMaxKwargs) {
+    return invalid_request(fmt::format("'{}' has more than {} members.", name, kMaxKwargs), std::string(name));
+  }
+  target.chat->chat_template_kwargs = std::make_shared<Json>(value);
+  return std::nullopt;
+}
+
+MaybeError read_tool_choice(const Json& value, std::string_view name, ParseTarget& target) {
+  if (value == "none") {
+    target.chat->tool_choice_none = true;
+    return std::nullopt;
+  }
+  if (value == "auto") {
+    target.tool_choice_auto = true;
+    return std::nullopt;
+  }
+  const std::string given = value.is_string() ? "\"" + value.get<std::string>().substr(0, 40) + "\"" : kind_of(value);
+  return invalid_request(fmt::format("tool_choice {} is not supported: use \"none\" or \"auto\".", given), std::string(name));
+}
+
+MaybeError read_parallel_tool_calls(const Json& value, std::string_view name, ParseTarget& target) {
+  bool flag = false;
+  if (auto error = read_bool(value, name, &flag)) return error;
+  target.chat->parallel_tool_calls = flag;
+  return std::nullopt;
+}
+
+MaybeError read_reasoning_effort(const Json& value, std::string_view name, ParseTarget& target) {
+  return read_string(value, name, &target.chat->reasoning_effort);
+}
+
+// ---- refusals ----
+
+MaybeError refuse(const Json&, std::string_view name, ParseTarget&) {
+  return invalid_request(fmt::format("'{}' is not supported by this server. Leave it out.", name), std::string(name));
+}
+
+MaybeError refuse_unless_false(const Json& value, std::string_view name, ParseTarget& target) {
+  return value.is_boolean() && !value.get<bool>() ? std::nullopt : refuse(value, name, target);
+}
+
+MaybeError refuse_unless_empty(const Json& value, std::string_view name, ParseTarget& target) {
+  const bool harmless = (value.is_string() && value.get_ref<const std::string&>().empty()) ||
+                        (value.is_structured() && value.empty());
+  return harmless ? std::nullopt : refuse(value, name, target);
+}
+
+MaybeError read_response_format(const Json& value, std::string_view name, ParseTarget&) {
+  const Json* type = member(value, "type");
+  if (type == nullptr || !type->is_string()) return wrong_type(name, "an object with a 'type'", value);
+  if (*type == "text") return std::nullopt;
+  return invalid_request(fmt::format("response_format type '{}' is not supported: only 'text' is.",
+                                     type->get<std::string>().substr(0, 40)), "response_format.type");
+}
+
+MaybeError read_modalities(const Json& value, std::string_view name, ParseTarget& target) {
+  return value == Json::array({"text"}) ? std::nullopt : refuse(value, name, target);
+}
+
+// ---- the table ----
+
+using C = CommonRequest;
+using Chat = ChatCompletionRequest;
+constexpr auto kUsed = FieldAction::kUsed;
+constexpr auto kChecked = FieldAction::kChecked;
+constexpr auto kIgnored = FieldAction::kIgnored;
+constexpr auto kRefused = FieldAction::kRefused;
+constexpr auto kBoth = Endpoint::kBoth;
+constexpr auto kChat = Endpoint::kChat;
+constexpr auto kCompletions = Endpoint::kCompletions;
+
+constexpr FieldRow kFields[] = {
+    {"model", kBoth, kUsed, common_string<&C::model>, "string; the served name. Absent: the first one served"},
+    {"messages", kChat, kUsed, read_messages, "list of messages: roles system, developer, user, assistant, tool; content a string or parts of type text"},
+    {"prompt", kCompletions, kUsed, read_prompt, "string, list of strings, list of token ids, or list of lists of token ids"},
+    {"max_tokens", kBoth, kUsed, read_max_tokens, "integer >= 1 (completions: 0 with echo)"},
+    {"max_completion_tokens", kBoth, kUsed, read_max_completion_tokens, "integer >= 1; goes before max_tokens"},
+    {"min_tokens", kBoth, kUsed, read_min_tokens, "integer >= 0, at most max_tokens"},
+    {"temperature", kBoth, kUsed, common_number<&C::temperature, 0, 20>, "0 to 2; 0 is greedy"},
+    {"top_p", kBoth, kUsed, common_number<&C::top_p, 0, 10, Low::kExcluded>, "greater than 0, at most 1"},
+    {"top_k", kBoth, kUsed, read_top_k, "integer >= 1; -1 or 0: all tokens"},
+    {"min_p", kBoth, kUsed, common_number<&C::min_p, 0, 10>, "0 to 1"},
+    {"presence_penalty", kBoth, kUsed, common_number<&C::presence_penalty, -20, 20>, "-2 to 2"},
+    {"frequency_penalty", kBoth, kUsed, common_number<&C::frequency_penalty, -20, 20>, "-2 to 2"},
+    {"repetition_penalty", kBoth, kUsed, read_repetition_penalty, "greater than 0"},
+    {"logit_bias", kBoth, kUsed, read_logit_bias, "object: token id to a number from -100 to 100"},
+    {"seed", kBoth, kUsed, read_seed, "64-bit integer; -1: none"},
+    {"stop", kBoth, kUsed, read_stop, "string or list of strings, none empty"},
+    {"stop_token_ids", kBoth, kUsed, read_stop_token_ids, "list of token ids"},
+    {"ignore_eos", kBoth, kUsed, common_bool<&C::ignore_eos>, "boolean"},
+    {"include_stop_str_in_output", kBoth, kUsed, common_bool<&C::include_stop_str_in_output>, "boolean"},
+    {"skip_special_tokens", kBoth, kUsed, common_bool<&C::skip_special_tokens>, "boolean, true by default"},
+    {"n", kBoth, kUsed, read_n, "integer from 1 to the server's limit"},
+    {"best_of", kCompletions, kChecked, read_best_of, "integer; must equal n"},
+    {"stream", kBoth, kUsed, common_bool<&C::stream>, "boolean"},
+    {"stream_options", kBoth, kUsed, read_stream_options, "object: include_usage, continuous_usage_stats; only with stream"},
+    {"logprobs", kChat, kUsed, read_chat_logprobs, "boolean"},
+    {"top_logprobs", kChat, kUsed, read_top_logprobs, "integer from 0 to 20; needs logprobs"},
+    {"logprobs", kCompletions, kUsed, read_completion_logprobs, "integer from 0 to 20"},
+    {"echo", kCompletions, kUsed, read_echo, "boolean; the prompt comes back before the answer"},
+    {"tools", kChat, kUsed, read_tools, "list of functions, given to the chat template"},
+    {"tool_choice", kChat, kUsed, read_tool_choice, "\"none\" or \"auto\"; others are refused"},
+    {"parallel_tool_calls", kChat, kChecked, read_parallel_tool_calls, "boolean"},
+    {"add_generation_prompt", kChat, kUsed, chat_bool<&Chat::add_generation_prompt>, "boolean, true by default"},
+    {"continue_final_message", kChat, kUsed, chat_bool<&Chat::continue_final_message>, "boolean; needs add_generation_prompt false"},
+    {"chat_template_kwargs", kChat, kUsed, read_kwargs, "object of variables for the chat template"},
+    {"reasoning_effort", kChat, kUsed, read_reasoning_effort, "string, for templates that know it"},
+    {"include_reasoning", kChat, kUsed, chat_bool<&Chat::include_reasoning>, "boolean, true by default"},
+    {"add_special_tokens", kBoth, kUsed, read_add_special_tokens, "boolean; by default true for completions, false for chat"},
+    {"return_token_ids", kBoth, kUsed, common_bool<&C::return_token_ids>, "boolean; prompt_token_ids and token_ids in the answer"},
+    {"return_tokens_as_token_ids", kBoth, kUsed, common_bool<&C::return_tokens_as_token_ids>, "boolean; logprobs name tokens \"token_id:N\""},
+    {"priority", kBoth, kUsed, read_priority, "integer; lower is earlier, as in vLLM"},
+    {"cache_salt", kBoth, kUsed, read_cache_salt, "string, not empty; keeps the prefix cache apart"},
+    {"user", kBoth, kChecked, common_string<&C::user>, "string"},
+    {"request_id", kBoth, kUsed, common_string<&C::request_id>, "string"},
+    {"response_format", kBoth, kRefused, read_response_format, "only {\"type\": \"text\"}"},
+    {"suffix", kCompletions, kRefused, refuse_unless_empty, "only an empty one"},
+    {"echo", kChat, kRefused, refuse_unless_false, "only false"},
+    {"modalities", kChat, kRefused, read_modalities, "only [\"text\"]"},
+    {"audio", kChat, kRefused, refuse, ""},
+    {"functions", kChat, kRefused, refuse_unless_empty, "use tools"},
+    {"function_call", kChat, kRefused, refuse, "use tool_choice"},
+    {"chat_template", kChat, kRefused, refuse, ""},
+    {"documents", kChat, kRefused, refuse_unless_empty, ""},
+    {"thinking_token_budget", kChat, kRefused, refuse, ""},
+    {"use_beam_search", kBoth, kRefused, refuse_unless_false, "only false"},
+    {"prompt_logprobs", kBoth, kRefused, refuse, ""},
+    {"truncate_prompt_tokens", kBoth, kRefused, refuse, ""},
+    {"bad_words", kBoth, kRefused, refuse_unless_empty, ""},
+    {"allowed_token_ids", kBoth, kRefused, refuse, ""},
+    {"logits_processors", kBoth, kRefused, refuse_unless_empty, ""},
+    {"structured_outputs", kBoth, kRefused, refuse, ""},
+    {"guided_json", kBoth, kRefused, refuse, ""},
+    {"guided_regex", kBoth, kRefused, refuse, ""},
+    {"guided_choice", kBoth, kRefused, refuse, ""},
+    {"guided_grammar", kBoth, kRefused, refuse, ""},
+    {"prompt_embeds", kCompletions, kRefused, refuse, ""},
+    {"kv_transfer_params", kBoth, kRefused, refuse, ""},
+    {"length_penalty", kBoth, kIgnored, nullptr, "belongs to beam search"},
+    {"spaces_between_special_tokens", kBoth, kIgnored, nullptr, ""},
+    {"metadata", kBoth, kIgnored, nullptr, ""},
+    {"store", kBoth, kIgnored, nullptr, "nothing is stored"},
+    {"service_tier", kBoth, kIgnored, nullptr, ""},
+    {"safety_identifier", kBoth, kIgnored, nullptr, ""},
+    {"prompt_cache_key", kBoth, kIgnored, nullptr, ""},
+};
+
+const char* endpoint_name(Endpoint endpoint) {
+  return endpoint == kBoth ? "both" : endpoint == kChat ? "chat" : "completions";
+}
+
+const char* action_name(FieldAction action) {
+  switch (action) {
+    case kUsed: return "used";
+    case kChecked: return "checked, no effect";
+    case kIgnored: return "ignored";
+    case kRefused: return "refused";
+  }
+  return "";
+}
+
+}  // namespace
+
+const FieldRow* field_table(size_t* count) {
+  *count = std::size(kFields);
+  return kFields;
+}
+
+const FieldRow* find_field(std::string_view name, Endpoint endpoint) {
+  for (const FieldRow& row : kFields) {
+    if (name == row.name && (row.endpoint == kBoth || row.endpoint == endpoint)) return &row;
+  }
+  return nullptr;
+}
+
+std::string request_fields_markdown() {
+  std::string page =
+      "# Fields of a request\n\n"
+      "What happens to each field of `/v1/chat/completions` and `/v1/completions`. `null` counts as not given. A field that\n"
+      "is not in this table is ignored, as vLLM does. A refused field is answered 400 with its name in `param`, because\n"
+      "ignoring it would give an answer that was not asked for.\n\n"
+      "This page is printed from the table in `src/openai/request_fields.cc`; a test holds it to that.\n\n"
+      "| field | endpoint | what happens | values |\n| --- | --- | --- | --- |\n";
+  for (const FieldRow& row : kFields) {
+    page += fmt::format("| `{}` | {} | {} | {} |\n", row.name, endpoint_name(row.endpoint), action_name(row.action), row.note);
+  }
+  return page;
+}
+
+}  // namespace hadal::openai
