@@ -36,13 +36,15 @@ StatusOr<std::string> executable_folder() {
 Status check_table(const BackendApi* table, std::string_view file) {
   if (table == nullptr) return failed_precondition("{}: {} gave no backend", file, kEntry);
   if (table->abi != kBackendAbi) {
-    return failed_precondition("{}: backend interface {}, this program speaks {}; install the module of this build",
-                               file, table->abi, kBackendAbi);
+    return failed_precondition(
+        "{}: backend interface {}, this program speaks {}; install the module of this build", file,
+        table->abi, kBackendAbi);
   }
   if (table->struct_size != sizeof(BackendApi)) {
-    return failed_precondition("{}: its backend table has {} bytes, this program's has {}; install the module of "
-                               "this build",
-                               file, table->struct_size, sizeof(BackendApi));
+    return failed_precondition(
+        "{}: its backend table has {} bytes, this program's has {}; install the module of "
+        "this build",
+        file, table->struct_size, sizeof(BackendApi));
   }
   return OkStatus();
 }

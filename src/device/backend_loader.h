@@ -8,8 +8,8 @@
 
 namespace hadal {
 
-/// The table lives as long as the process: a module is never unloaded. Errors say which file was tried and why it was
-/// refused. Names are lower-case letters, digits and '_'.
+/// The table lives as long as the process: a module is never unloaded. Errors say which file was tried and
+/// why it was refused. Names are lower-case letters, digits and '_'.
 StatusOr<const BackendApi*> find_backend(std::string_view name);
 
 }  // namespace hadal

@@ -1,11 +1,11 @@
 #include "device/device.h"
 
 #include <algorithm>
-#include <optional>
 
 #include "device/backend_loader.h"
 #include "device/lowering.h"
-#include "device/op_table.h"
+#include "device/op_workspace.h"
+#include "kernels/api/op_names.h"
 
 namespace hadal {
 namespace {
@@ -16,20 +16,21 @@ Status to_status(int32_t code, const BackendError& error, std::string_view backe
   return internal_error("{}: {}: {}", backend, what, error.message);
 }
 
-/// Runs a composite as small ops; nullopt for an op that is none.
-std::optional<Status> lower(Device& device, BackendStream* stream, OpKind kind, const void* args) {
+/// Runs a composite as small ops.
+Status lower(Device& device, BackendStream* stream, OpKind kind, const void* args) {
   switch (kind) {
     case OpKind::kMlaPrologue:
       return lower_mla_prologue(device, stream, *static_cast<const MlaPrologueArgs*>(args));
-    case OpKind::kMoeBlock: return lower_moe_block(device, stream, *static_cast<const MoeBlockArgs*>(args));
-    case OpKind::kMlp: return lower_mlp(device, stream, *static_cast<const MlpArgs*>(args));
+    case OpKind::kMoeBlock:
+      return lower_moe_block(device, stream, *static_cast<const MoeBlockArgs*>(args));
+    case OpKind::kMlp:
+      return lower_mlp(device, stream, *static_cast<const MlpArgs*>(args));
     case OpKind::kAllReduceNorm:
       return lower_all_reduce_norm(device, stream, *static_cast<const AllReduceNormArgs*>(args));
-    default: return std::nullopt;
+    default:
+      return unimplemented("{} has no lowering", op_name(kind));
   }
 }
-
-bool lowerable(OpKind kind) { return kind >= OpKind::kMlaPrologue && kind < OpKind::kCount; }
 
 }  // namespace
 
@@ -56,7 +57,8 @@ StatusOr<std::shared_ptr<Device>> Device::open(std::string_view name, const Devi
 }
 
 Device::~Device() {
-  if (workspace_.data != nullptr) api_->release(handle_, MemoryKind::kDevice, workspace_.data, workspace_.bytes);
+  if (workspace_.data != nullptr)
+    api_->release(handle_, MemoryKind::kDevice, workspace_.data, workspace_.bytes);
   api_->close(handle_);
 }
 
@@ -101,7 +103,9 @@ uint64_t Device::prepared_bytes(const Prepared& prepared) const {
   return prepared.group_ == nullptr ? 0 : api_->prepared_bytes(handle_, prepared.group_);
 }
 
-bool Device::supports(OpKind kind, const void* args) const { return api_->supports(handle_, kind, args) != 0; }
+bool Device::supports(OpKind kind, const void* args) const {
+  return api_->supports(handle_, kind, args) != 0;
+}
 
 void Device::set_measuring(bool on) { measuring_ = on; }
 
@@ -111,14 +115,15 @@ Status Device::reserve_workspace(uint64_t bytes) {
   BackendError error{};
   const int32_t code = api_->allocate(handle_, bytes, MemoryKind::kDevice, &data, &error);
   RETURN_IF_ERROR(to_status(code, error, api_->name, fmt::format("reserving {} bytes of workspace", bytes)));
-  if (workspace_.data != nullptr) api_->release(handle_, MemoryKind::kDevice, workspace_.data, workspace_.bytes);
+  if (workspace_.data != nullptr)
+    api_->release(handle_, MemoryKind::kDevice, workspace_.data, workspace_.bytes);
   workspace_ = {data, bytes};
   return OkStatus();
 }
 
 Status Device::run_op(BackendStream* stream, OpKind kind, void* args) {
   if (!supports(kind, args)) {
-    if (lowerable(kind)) return *lower(*this, stream, kind, args);
+    if (is_composite(kind)) return lower(*this, stream, kind, args);
     return unimplemented("{}: {} is not implemented for this shape or dtype", api_->name, op_name(kind));
   }
   if (Workspace* workspace = op_workspace(kind, args); workspace != nullptr) {
@@ -126,8 +131,8 @@ Status Device::run_op(BackendStream* stream, OpKind kind, void* args) {
     if (measuring_) {
       measured_bytes_ = std::max(measured_bytes_, needed);
     } else if (needed > workspace_.bytes) {
-      return failed_precondition("{}: {} needs {} bytes of workspace, {} are reserved", api_->name, op_name(kind),
-                                 needed, workspace_.bytes);
+      return failed_precondition("{}: {} needs {} bytes of workspace, {} are reserved", api_->name,
+                                 op_name(kind), needed, workspace_.bytes);
     }
     *workspace = workspace_;
   }

@@ -1,15 +1,16 @@
-// One accelerator as models and runners see it: memory, weights and ops of one backend, with composites lowered where
-// the backend has nothing better.
+// One accelerator as models and runners see it: memory, weights and ops of one backend, with composites
+// lowered where the backend has nothing better.
 //
 //   ASSIGN_OR_RETURN(auto device, Device::open("cpu", options));
 //   ASSIGN_OR_RETURN(Buffer hidden, device->allocate(bytes));
 //   ASSIGN_OR_RETURN(Prepared weights, device->prepare(group));
 //   RETURN_IF_ERROR(device->run(stream, OpKind::kLinear, linear_args));
 //
-// A Device is a thin class over the C interface of kernels/api/backend.h. `ref` and `cpu` are linked in; another name is
-// looked for as libhadal_<name>.so beside the binary.
+// A Device is a thin class over the C interface of kernels/api/backend.h. `ref` and `cpu` are linked in;
+// another name is looked for as libhadal_<name>.so beside the binary.
 //
-// Threads: one thread at a time. Ownership: Buffer and Prepared keep the device alive and free on destruction.
+// Threads: one thread at a time. Ownership: Buffer and Prepared keep the device alive and free on
+// destruction.
 #pragma once
 
 #include <cstdint>
@@ -87,8 +88,8 @@ class Prepared {
 
 struct DeviceOptions {
   int32_t index = 0;
-  int32_t threads = 0;      // CPU: 0 = all that this process may use
-  std::string isa;          // CPU: empty = best of this machine
+  int32_t threads = 0;  // CPU: 0 = all that this process may use
+  std::string isa;      // CPU: empty = best of this machine
 };
 
 class Device : public std::enable_shared_from_this<Device> {
@@ -112,18 +113,20 @@ class Device : public std::enable_shared_from_this<Device> {
   /// Does the backend itself have this op for this descriptor (composites: or are they lowered)?
   bool supports(OpKind kind, const void* args) const;
 
-  /// Runs one op; a composite that the backend lacks is lowered (device/lowering.h). While `measuring` is on nothing
-  /// runs, and the workspace that the op (or its lowering) would need is recorded instead.
+  /// Runs one op; a composite that the backend lacks is lowered (device/lowering.h). While `measuring` is on
+  /// nothing runs, and the workspace that the op (or its lowering) would need is recorded instead.
   template <typename Args>
   Status run(BackendStream* stream, OpKind kind, Args args) {
     return run_op(stream, kind, &args);
   }
 
-  /// Measuring: walk a forward pass with the largest shapes, then reserve_workspace(measured_workspace_bytes()).
+  /// Measuring: walk a forward pass with the largest shapes, then
+  /// reserve_workspace(measured_workspace_bytes()).
   void set_measuring(bool on);
   uint64_t measured_workspace_bytes() const { return measured_bytes_; }
-  /// Allocates the scratch that every op's `workspace` member points to from now on (ops run one after the other, so
-  /// one is enough). Grows only; an op that needs more than is reserved is an error, never an allocation.
+  /// Allocates the scratch that every op's `workspace` member points to from now on (ops run one after the
+  /// other, so one is enough). Grows only; an op that needs more than is reserved is an error, never an
+  /// allocation.
   Status reserve_workspace(uint64_t bytes);
 
   /// Names of kernels run since opening or the last reset, sorted.

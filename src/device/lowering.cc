@@ -64,8 +64,9 @@ Status lower_mla_prologue(Device& device, BackendStream* stream, const MlaProlog
                                          .eps = args.norm_eps,
                                          .out = latent}));
   RETURN_IF_ERROR(rotate(device, stream, args, k_rope, 1, shape.rope, 0));
-  return device.run(stream, OpKind::kWriteKvMla,
-                    WriteKvMlaArgs{.latent = latent, .k_rope = k_rope, .cache = args.cache, .slots = args.slots});
+  return device.run(
+      stream, OpKind::kWriteKvMla,
+      WriteKvMlaArgs{.latent = latent, .k_rope = k_rope, .cache = args.cache, .slots = args.slots});
 }
 
 Status lower_mlp(Device& device, BackendStream* stream, const MlpArgs& args) {

@@ -1,5 +1,5 @@
-// Default lowering of composite ops to the small ones, for backends that have nothing better. Each function runs
-// ops through `device.run`, so that measuring, and a backend's partial support, work alike.
+// Default lowering of composite ops to the small ones, for backends that have nothing better. Each function
+// runs ops through `device.run`, so that measuring, and a backend's partial support, work alike.
 #pragma once
 
 #include "base/status.h"

@@ -3,8 +3,8 @@
 #include <gtest/gtest.h>
 
 #include <cstdio>
-#include <ostream>
 
+#include "kernels/api/op_names.h"
 #include "kernels/cpu/cpu_backend.h"
 #include "kernels/testing/twin.h"
 
@@ -18,29 +18,13 @@ using ::testing::StartsWith;
 
 constexpr const char* kIsas[] = {"portable", "avx2", "avx512", "avx512bf16"};
 
-struct OpName {
-  OpKind kind;
-  const char* name;
-  friend void PrintTo(const OpName& op, std::ostream* stream) { *stream << op.name; }
-};
-constexpr OpName kOps[] = {
-    {OpKind::kEmbed, "embed"},
-    {OpKind::kRmsNorm, "rms_norm"},
-    {OpKind::kLinear, "linear"},
-    {OpKind::kRope, "rope"},
-    {OpKind::kSiluMul, "silu_mul"},
-    {OpKind::kAdd, "add"},
-    {OpKind::kConvert, "convert"},
-    {OpKind::kGather, "gather"},
-    {OpKind::kWriteKvMla, "write_kv_mla"},
-    {OpKind::kWriteKvGqa, "write_kv_gqa"},
-    {OpKind::kMlaAttention, "mla_attention"},
-    {OpKind::kGqaAttention, "gqa_attention"},
-    {OpKind::kRouteExperts, "route_experts"},
-    {OpKind::kMoeExperts, "moe_experts"},
-    {OpKind::kSample, "sample"},
-    {OpKind::kCopyBlocks, "copy_blocks"},
-};
+std::vector<OpKind> primitive_ops() {
+  std::vector<OpKind> kinds;
+  for (int32_t kind = 0; kind < static_cast<int32_t>(OpKind::kCount); ++kind) {
+    if (!is_composite(static_cast<OpKind>(kind))) kinds.push_back(static_cast<OpKind>(kind));
+  }
+  return kinds;
+}
 
 /// Those of kIsas that open here; the others are named, once.
 const std::vector<TwinTarget>& targets() {
@@ -59,17 +43,18 @@ const std::vector<TwinTarget>& targets() {
   return kTargets;
 }
 
-class CpuTwin : public ::testing::TestWithParam<OpName> {};
+class CpuTwin : public ::testing::TestWithParam<OpKind> {};
 
 TEST_P(CpuTwin, AgreesWithTheOracleOnOddSizes) {
-  const TwinReport report = run_twins(cases_of(GetParam().kind, CaseSet::kOdd), targets());
+  const TwinReport report = run_twins(cases_of(GetParam(), CaseSet::kOdd), targets());
   EXPECT_GT(report.cases, 0);
   EXPECT_THAT(report.failures, IsEmpty());
 }
 
-// The kernels meant for the published models run on their shapes, and not the oracle behind the backend's name.
+// The kernels meant for the published models run on their shapes, and not the oracle behind the backend's
+// name.
 TEST_P(CpuTwin, RunsItsOwnKernelsOnPublishedShapes) {
-  const TwinReport report = run_twins(cases_of(GetParam().kind, CaseSet::kPublished), targets());
+  const TwinReport report = run_twins(cases_of(GetParam(), CaseSet::kPublished), targets());
   EXPECT_THAT(report.failures, IsEmpty());
   EXPECT_THAT(report.kernels_used, Not(IsEmpty()));
   EXPECT_THAT(report.kernels_used, Each(Not(StartsWith("ref."))));
@@ -77,15 +62,15 @@ TEST_P(CpuTwin, RunsItsOwnKernelsOnPublishedShapes) {
 
 TEST_P(CpuTwin, GivesTheSameBitsInAnyBatchAndOnAnyThreads) {
   for (CaseSet set : {CaseSet::kOdd, CaseSet::kPublished}) {
-    const Cases cases = cases_of(GetParam().kind, set);
+    const Cases cases = cases_of(GetParam(), set);
     for (const TwinTarget& target : targets()) {
       EXPECT_THAT(run_invariance(cases, target).failures, IsEmpty()) << target.isa;
     }
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Ops, CpuTwin, ::testing::ValuesIn(kOps),
-                         [](const auto& info) { return std::string(info.param.name); });
+INSTANTIATE_TEST_SUITE_P(Ops, CpuTwin, ::testing::ValuesIn(primitive_ops()),
+                         [](const auto& info) { return std::string(op_name(info.param)); });
 
 TEST(CpuIsas, PortableIsEverywhere) {
   ASSERT_FALSE(targets().empty());

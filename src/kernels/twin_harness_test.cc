@@ -30,7 +30,8 @@ TwinReport twins_of(OpKind kind, const BackendApi& api) {
 }
 
 TEST(TwinHarness, OracleKeepsBitsInPartsOfABatch) {
-  for (OpKind kind : {OpKind::kRmsNorm, OpKind::kGqaAttention, OpKind::kMlaAttention, OpKind::kRouteExperts}) {
+  for (OpKind kind :
+       {OpKind::kRmsNorm, OpKind::kGqaAttention, OpKind::kMlaAttention, OpKind::kRouteExperts}) {
     Cases cases = cases_of(kind, CaseSet::kOdd);
     cases.resize(2);
     EXPECT_THAT(run_invariance(cases, {oracle, ""}).failures, IsEmpty());
@@ -38,63 +39,63 @@ TEST(TwinHarness, OracleKeepsBitsInPartsOfABatch) {
 }
 
 TEST(TwinHarness, CatchesASmallErrorOfALinear) {
-  const BackendApi api = planted([](BackendDevice* device, BackendStream* stream, OpKind kind, const void* args,
-                                    BackendError* error) {
-    const int32_t code = oracle->run(device, stream, kind, args, error);
-    const Mat& out = static_cast<const LinearArgs*>(args)->out;
-    const float last = ref::get(out, out.rows - 1, out.cols - 1);
-    ref::set(out, out.rows - 1, out.cols - 1, last + 0.02f * std::abs(last) + 0.02f);
-    return code;
-  });
+  const BackendApi api = planted(
+      [](BackendDevice* device, BackendStream* stream, OpKind kind, const void* args, BackendError* error) {
+        const int32_t code = oracle->run(device, stream, kind, args, error);
+        const Mat& out = static_cast<const LinearArgs*>(args)->out;
+        const float last = ref::get(out, out.rows - 1, out.cols - 1);
+        ref::set(out, out.rows - 1, out.cols - 1, last + 0.02f * std::abs(last) + 0.02f);
+        return code;
+      });
   const TwinReport report = twins_of(OpKind::kLinear, api);
   EXPECT_EQ(report.failures.size(), static_cast<size_t>(report.cases));
 }
 
 TEST(TwinHarness, CatchesTruncationInsteadOfRounding) {
-  const BackendApi api = planted([](BackendDevice* device, BackendStream* stream, OpKind kind, const void* args,
-                                    BackendError* error) {
-    AddArgs add = *static_cast<const AddArgs*>(args);
-    if (add.out.dtype != DType::kBF16) return oracle->run(device, stream, kind, args, error);
-    for (int64_t r = 0; r < add.out.rows; ++r) {
-      for (int64_t c = 0; c < add.out.cols; ++c) {
-        const auto bits = std::bit_cast<uint32_t>(ref::get(add.a, r, c) + ref::get(add.b, r, c));
-        ref::set(add.out, r, c, std::bit_cast<float>(bits & 0xFFFF0000u));
-      }
-    }
-    return 0;
-  });
+  const BackendApi api = planted(
+      [](BackendDevice* device, BackendStream* stream, OpKind kind, const void* args, BackendError* error) {
+        AddArgs add = *static_cast<const AddArgs*>(args);
+        if (add.out.dtype != DType::kBF16) return oracle->run(device, stream, kind, args, error);
+        for (int64_t r = 0; r < add.out.rows; ++r) {
+          for (int64_t c = 0; c < add.out.cols; ++c) {
+            const auto bits = std::bit_cast<uint32_t>(ref::get(add.a, r, c) + ref::get(add.b, r, c));
+            ref::set(add.out, r, c, std::bit_cast<float>(bits & 0xFFFF0000u));
+          }
+        }
+        return 0;
+      });
   EXPECT_THAT(twins_of(OpKind::kAdd, api).failures, Contains(HasSubstr("are rounded otherwise")));
 }
 
 TEST(TwinHarness, CatchesAWriteBesideTheRows) {
-  const BackendApi api = planted([](BackendDevice* device, BackendStream* stream, OpKind kind, const void* args,
-                                    BackendError* error) {
-    const int32_t code = oracle->run(device, stream, kind, args, error);
-    Mat out = static_cast<const AddArgs*>(args)->out;
-    ref::set(out, 0, out.cols, 1.0f);
-    return code;
-  });
+  const BackendApi api = planted(
+      [](BackendDevice* device, BackendStream* stream, OpKind kind, const void* args, BackendError* error) {
+        const int32_t code = oracle->run(device, stream, kind, args, error);
+        Mat out = static_cast<const AddArgs*>(args)->out;
+        ref::set(out, 0, out.cols, 1.0f);
+        return code;
+      });
   EXPECT_THAT(twins_of(OpKind::kAdd, api).failures[0], HasSubstr("wrote outside its rows"));
 }
 
 TEST(TwinHarness, CatchesAWorkspaceOverrun) {
-  const BackendApi api = planted([](BackendDevice* device, BackendStream* stream, OpKind kind, const void* args,
-                                    BackendError* error) {
-    const Workspace& workspace = static_cast<const LinearArgs*>(args)->workspace;
-    static_cast<char*>(workspace.data)[workspace.bytes] = 0;
-    return oracle->run(device, stream, kind, args, error);
-  });
+  const BackendApi api = planted(
+      [](BackendDevice* device, BackendStream* stream, OpKind kind, const void* args, BackendError* error) {
+        const Workspace& workspace = static_cast<const LinearArgs*>(args)->workspace;
+        static_cast<char*>(workspace.data)[workspace.bytes] = 0;
+        return oracle->run(device, stream, kind, args, error);
+      });
   EXPECT_THAT(twins_of(OpKind::kLinear, api).failures[0], HasSubstr("beyond its workspace"));
 }
 
 TEST(TwinHarness, CatchesADependenceOnTheBatch) {
-  const BackendApi api = planted([](BackendDevice* device, BackendStream* stream, OpKind kind, const void* args,
-                                    BackendError* error) {
-    const int32_t code = oracle->run(device, stream, kind, args, error);
-    const Mat& out = static_cast<const RmsNormArgs*>(args)->out;
-    if (out.rows == 1) ref::set(out, 0, 0, ref::get(out, 0, 0) * (1 + 0x1p-23f));
-    return code;
-  });
+  const BackendApi api = planted(
+      [](BackendDevice* device, BackendStream* stream, OpKind kind, const void* args, BackendError* error) {
+        const int32_t code = oracle->run(device, stream, kind, args, error);
+        const Mat& out = static_cast<const RmsNormArgs*>(args)->out;
+        if (out.rows == 1) ref::set(out, 0, 0, ref::get(out, 0, 0) * (1 + 0x1p-23f));
+        return code;
+      });
   EXPECT_FALSE(run_invariance(cases_of(OpKind::kRmsNorm, CaseSet::kOdd), {&api, ""}).failures.empty());
 }
 

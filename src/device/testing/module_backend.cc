@@ -1,5 +1,5 @@
-// A backend in a shared object of its own, as a GPU backend is: `ref` behind the exported entry. With the macros of
-// src/device/CMakeLists.txt it is broken in one way each, for the errors of Device::open.
+// A backend in a shared object of its own, as a GPU backend is: `ref` behind the exported entry. With the
+// macros of src/device/CMakeLists.txt it is broken in one way each, for the errors of Device::open.
 #include "kernels/ref/ref_backend.h"
 
 #ifndef MODULE_ABI_OFFSET

@@ -1,6 +1,7 @@
-// Philox4x32-10, the counter-based generator of the sampler (Salmon, Moraes, Dror, Shaw: "Parallel random numbers: as
-// easy as 1, 2, 3", SC 2011). A draw is a pure function of (seed, choice, position), so that the same request draws the
-// same numbers whatever it is batched with and whichever engine continues it. Every backend's sampler uses this file.
+// Philox4x32-10, the counter-based generator of the sampler (Salmon, Moraes, Dror, Shaw: "Parallel random
+// numbers: as easy as 1, 2, 3", SC 2011). A draw is a pure function of (seed, choice, position), so that the
+// same request draws the same numbers whatever it is batched with and whichever engine continues it. Every
+// backend's sampler uses this file.
 #pragma once
 
 #include <array>
@@ -29,8 +30,8 @@ constexpr PhiloxWords philox4x32_10(uint64_t key, PhiloxWords counter) {
   return counter;
 }
 
-/// u in [0, 1) of the token at `position` (counted from the first output token) of choice `choice`: the first word
-/// times 2^-32, exact in double.
+/// u in [0, 1) of the token at `position` (counted from the first output token) of choice `choice`: the first
+/// word times 2^-32, exact in double.
 constexpr double sampling_uniform(uint64_t seed, uint32_t choice, uint32_t position) {
   return philox4x32_10(seed, {position, choice, 0, 0})[0] * 0x1p-32;
 }

@@ -11,7 +11,8 @@ Status write_kv_mla(const WriteKvMlaArgs& args) {
   const int64_t latent_bytes = args.latent.cols * bytes_of(cache.dtype);
   const int64_t record_bytes = latent_bytes + args.k_rope.cols * bytes_of(cache.rope_dtype);
   if (args.latent.rows != args.k_rope.rows || record_bytes > cache.token_bytes) {
-    return invalid_argument("write_kv_mla: a record of {} bytes does not fit {}", record_bytes, cache.token_bytes);
+    return invalid_argument("write_kv_mla: a record of {} bytes does not fit {}", record_bytes,
+                            cache.token_bytes);
   }
   for (int64_t r = 0; r < args.latent.rows; ++r) {
     char* record = cache_record(cache, args.slots[r]);
@@ -26,7 +27,8 @@ Status write_kv_gqa(const WriteKvGqaArgs& args) {
   const int64_t key_bytes = args.k.cols * bytes_of(cache.dtype);
   const int64_t record_bytes = key_bytes + args.v.cols * bytes_of(cache.dtype);
   if (args.k.rows != args.v.rows || record_bytes > cache.token_bytes) {
-    return invalid_argument("write_kv_gqa: a record of {} bytes does not fit {}", record_bytes, cache.token_bytes);
+    return invalid_argument("write_kv_gqa: a record of {} bytes does not fit {}", record_bytes,
+                            cache.token_bytes);
   }
   for (int64_t r = 0; r < args.k.rows; ++r) {
     char* record = cache_record(cache, args.slots[r]);

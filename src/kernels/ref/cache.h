@@ -1,4 +1,5 @@
-// One layer's paged cache as the oracle reads and writes it, an element at a time (kernels/api/types.h, CacheLayer).
+// One layer's paged cache as the oracle reads and writes it, an element at a time (kernels/api/types.h,
+// CacheLayer).
 #pragma once
 
 #include <cstdint>

@@ -1,5 +1,5 @@
-// Single elements of arrays in any floating format, for the oracle's loops. Loads and stores are unaligned: a mapped
-// checkpoint promises no alignment.
+// Single elements of arrays in any floating format, for the oracle's loops. Loads and stores are unaligned: a
+// mapped checkpoint promises no alignment.
 #pragma once
 
 #include <cmath>
@@ -25,34 +25,50 @@ void store_bytes(void* data, int64_t index, T value) {
 /// Element `index` of a floating array; integer formats give 0 (ops refuse them before).
 inline float load(DType dtype, const void* data, int64_t index) {
   switch (dtype) {
-    case DType::kF32: return load_bytes<float>(data, index);
-    case DType::kBF16: return to_float(load_bytes<BFloat16>(data, index));
-    case DType::kF16: return to_float(load_bytes<Float16>(data, index));
-    case DType::kF8E4M3: return e4m3_to_float(load_bytes<uint8_t>(data, index));
-    case DType::kF8E5M2: return e5m2_to_float(load_bytes<uint8_t>(data, index));
-    case DType::kF8E8M0: return e8m0_to_float(load_bytes<uint8_t>(data, index));
-    default: return 0.0f;
+    case DType::kF32:
+      return load_bytes<float>(data, index);
+    case DType::kBF16:
+      return to_float(load_bytes<BFloat16>(data, index));
+    case DType::kF16:
+      return to_float(load_bytes<Float16>(data, index));
+    case DType::kF8E4M3:
+      return e4m3_to_float(load_bytes<uint8_t>(data, index));
+    case DType::kF8E5M2:
+      return e5m2_to_float(load_bytes<uint8_t>(data, index));
+    case DType::kF8E8M0:
+      return e8m0_to_float(load_bytes<uint8_t>(data, index));
+    default:
+      return 0.0f;
   }
 }
 
 /// Stores `value` rounded to nearest even; fp8 saturates.
 inline void store(DType dtype, void* data, int64_t index, float value) {
   switch (dtype) {
-    case DType::kF32: return store_bytes(data, index, value);
-    case DType::kBF16: return store_bytes(data, index, bfloat16_from_float(value));
-    case DType::kF16: return store_bytes(data, index, float16_from_float(value));
-    case DType::kF8E4M3: return store_bytes(data, index, e4m3_from_float(value));
-    case DType::kF8E5M2: return store_bytes(data, index, e5m2_from_float(value));
-    default: return;
+    case DType::kF32:
+      return store_bytes(data, index, value);
+    case DType::kBF16:
+      return store_bytes(data, index, bfloat16_from_float(value));
+    case DType::kF16:
+      return store_bytes(data, index, float16_from_float(value));
+    case DType::kF8E4M3:
+      return store_bytes(data, index, e4m3_from_float(value));
+    case DType::kF8E5M2:
+      return store_bytes(data, index, e5m2_from_float(value));
+    default:
+      return;
   }
 }
 
 /// `value` as it comes back from a store in `dtype`.
 inline float round_to(DType dtype, float value) {
   switch (dtype) {
-    case DType::kBF16: return to_float(bfloat16_from_float(value));
-    case DType::kF16: return to_float(float16_from_float(value));
-    default: return value;
+    case DType::kBF16:
+      return to_float(bfloat16_from_float(value));
+    case DType::kF16:
+      return to_float(float16_from_float(value));
+    default:
+      return value;
   }
 }
 

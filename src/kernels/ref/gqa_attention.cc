@@ -42,7 +42,8 @@ Status check(const GqaAttentionArgs& args) {
   }
   const int64_t record = 2 * int64_t{args.kv_heads} * args.head_dim * bytes_of(args.cache.dtype);
   if (record > args.cache.token_bytes) {
-    return invalid_argument("gqa_attention: a record of {} bytes does not fit {}", record, args.cache.token_bytes);
+    return invalid_argument("gqa_attention: a record of {} bytes does not fit {}", record,
+                            args.cache.token_bytes);
   }
   return OkStatus();
 }
@@ -63,15 +64,16 @@ void load_tile(const GqaAttentionArgs& args, const Segment& segment, int64_t kv_
 }
 
 /// One query row and head over the loaded tile.
-void attend_tile(const GqaAttentionArgs& args, int64_t row, int64_t head, KeyRange keys, int64_t tile, int64_t query,
-                 const GqaScratch& scratch) {
+void attend_tile(const GqaAttentionArgs& args, int64_t row, int64_t head, KeyRange keys, int64_t tile,
+                 int64_t query, const GqaScratch& scratch) {
   for (int64_t i = 0; i < args.head_dim; ++i) scratch.q[i] = get(args.q, row, head * args.head_dim + i);
   for (int64_t j = keys.first; j < keys.last; ++j) {
     scratch.scores[j - keys.first] =
         dot(scratch.q, scratch.keys + (j - tile) * args.head_dim, args.head_dim) * double{args.scale};
   }
   absorb_tile(scratch.scores, keys.last - keys.first, scratch.values + (keys.first - tile) * args.head_dim,
-              args.head_dim, args.head_dim, scratch.states[query], scratch.accumulated + query * args.head_dim);
+              args.head_dim, args.head_dim, scratch.states[query],
+              scratch.accumulated + query * args.head_dim);
 }
 
 void attend_segment(const GqaAttentionArgs& args, const Segment& segment, int64_t kv_head,
@@ -107,7 +109,8 @@ Status gqa_attention(const GqaAttentionArgs& args) {
   const GqaScratch scratch = cut(args, Scratch(args.workspace));
   for (int32_t s = 0; s < args.batch->num_segments; ++s) {
     const Segment segment = segment_of(*args.batch, s);
-    for (int64_t kv_head = 0; kv_head < args.kv_heads; ++kv_head) attend_segment(args, segment, kv_head, scratch);
+    for (int64_t kv_head = 0; kv_head < args.kv_heads; ++kv_head)
+      attend_segment(args, segment, kv_head, scratch);
   }
   return OkStatus();
 }

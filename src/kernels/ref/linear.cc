@@ -28,8 +28,8 @@ LinearScratch cut(const LinearArgs& args, Scratch scratch) {
 Status check(const LinearArgs& args, const WeightRef& w) {
   if (w.format == WeightFormat::kAbsent) return invalid_argument("linear: the weight is absent");
   if (args.x.cols != w.cols || args.out.cols != w.rows || args.out.rows != args.x.rows) {
-    return invalid_argument("linear: x [{}, {}] times weight [{}, {}] does not give out [{}, {}]", args.x.rows,
-                            args.x.cols, w.rows, w.cols, args.out.rows, args.out.cols);
+    return invalid_argument("linear: x [{}, {}] times weight [{}, {}] does not give out [{}, {}]",
+                            args.x.rows, args.x.cols, w.rows, w.cols, args.out.rows, args.out.cols);
   }
   if (args.accumulate != 0 && args.out.dtype != DType::kF32) {
     return invalid_argument("linear: accumulate needs out in F32");

@@ -1,6 +1,6 @@
-// Multi-head latent attention over the paged latent cache (specs: DeepSeek-V2, section 2.1): expanded for prompts, where
-// kv_b turns each cached latent into a key and a value per head; absorbed for generated tokens, where kv_b is moved into
-// the query and the output and all heads attend to the latents themselves.
+// Multi-head latent attention over the paged latent cache (specs: DeepSeek-V2, section 2.1): expanded for
+// prompts, where kv_b turns each cached latent into a key and a value per head; absorbed for generated
+// tokens, where kv_b is moved into the query and the output and all heads attend to the latents themselves.
 #include <algorithm>
 
 #include "kernels/ref/cache.h"
@@ -49,8 +49,8 @@ MlaScratch cut(const MlaAttentionArgs& args, Scratch scratch) {
 Status check(const MlaAttentionArgs& args, const WeightRef& kv_b) {
   const MlaShape& shape = args.shape;
   if (kv_b.rows != int64_t{shape.heads} * (shape.nope + shape.v) || kv_b.cols != shape.kv_lora) {
-    return invalid_argument("mla_attention: kv_b [{}, {}] does not fit {} heads of {} + {} and latents of {}", kv_b.rows,
-                            kv_b.cols, shape.heads, shape.nope, shape.v, shape.kv_lora);
+    return invalid_argument("mla_attention: kv_b [{}, {}] does not fit {} heads of {} + {} and latents of {}",
+                            kv_b.rows, kv_b.cols, shape.heads, shape.nope, shape.v, shape.kv_lora);
   }
   if (args.q.cols != int64_t{shape.heads} * (shape.nope + shape.rope) ||
       args.out.cols != int64_t{shape.heads} * shape.v || args.out.rows != args.q.rows) {
@@ -60,7 +60,8 @@ Status check(const MlaAttentionArgs& args, const WeightRef& kv_b) {
   const int64_t record =
       shape.kv_lora * bytes_of(args.cache.dtype) + shape.rope * bytes_of(args.cache.rope_dtype);
   if (record > args.cache.token_bytes) {
-    return invalid_argument("mla_attention: a record of {} bytes does not fit {}", record, args.cache.token_bytes);
+    return invalid_argument("mla_attention: a record of {} bytes does not fit {}", record,
+                            args.cache.token_bytes);
   }
   return OkStatus();
 }
@@ -98,12 +99,14 @@ void expand_tile(const MlaShape& shape, int64_t count, const MlaScratch& scratch
     const float* latent = scratch.latents + j * shape.kv_lora;
     for (int64_t i = 0; i < shape.nope + shape.v; ++i) {
       const auto value = static_cast<float>(dot(scratch.kv_b + i * shape.kv_lora, latent, shape.kv_lora));
-      (i < shape.nope ? scratch.keys[j * shape.nope + i] : scratch.values[j * shape.v + i - shape.nope]) = value;
+      (i < shape.nope ? scratch.keys[j * shape.nope + i] : scratch.values[j * shape.v + i - shape.nope]) =
+          value;
     }
   }
 }
 
-void attend_expanded(const MlaAttentionArgs& args, const Segment& segment, int64_t head, const MlaScratch& scratch) {
+void attend_expanded(const MlaAttentionArgs& args, const Segment& segment, int64_t head,
+                     const MlaScratch& scratch) {
   const MlaShape& shape = args.shape;
   std::fill_n(scratch.states, segment.rows, SoftmaxState());
   std::fill_n(scratch.accumulated, segment.rows * shape.v, 0.0);
@@ -136,7 +139,8 @@ void attend_expanded(const MlaAttentionArgs& args, const Segment& segment, int64
 void absorb_query(const MlaShape& shape, const MlaScratch& scratch) {
   for (int64_t c = 0; c < shape.kv_lora; ++c) {
     double sum = 0;
-    for (int64_t i = 0; i < shape.nope; ++i) sum += double{scratch.q[i]} * scratch.kv_b[i * shape.kv_lora + c];
+    for (int64_t i = 0; i < shape.nope; ++i)
+      sum += double{scratch.q[i]} * scratch.kv_b[i * shape.kv_lora + c];
     scratch.q_latent[c] = static_cast<float>(sum);
   }
 }
@@ -158,7 +162,8 @@ void attend_absorbed_row(const MlaAttentionArgs& args, const Segment& segment, i
                            dot(scratch.q + shape.nope, scratch.ropes + j * shape.rope, shape.rope)) *
                           double{args.scale};
     }
-    absorb_tile(scratch.scores, count, scratch.latents, shape.kv_lora, shape.kv_lora, state, scratch.o_latent);
+    absorb_tile(scratch.scores, count, scratch.latents, shape.kv_lora, shape.kv_lora, state,
+                scratch.o_latent);
   }
   for (int64_t c = 0; c < shape.v; ++c) {
     const float* value_row = scratch.kv_b + (shape.nope + c) * shape.kv_lora;

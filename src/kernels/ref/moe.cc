@@ -13,13 +13,13 @@ namespace {
 constexpr int64_t kTokenBlock = 64;
 
 struct MoeScratch {
-  float* gate_row;   // [hidden]
-  float* up_row;     // [hidden]
-  float* down_row;   // [intermediate]
-  float* x;          // [token block, hidden]
-  float* hidden;     // [token block * top_k, intermediate]
-  double* out;       // [token block, hidden]
-  int32_t* chosen;   // [token block * top_k]: pairs (token, j) of the expert at hand
+  float* gate_row;  // [hidden]
+  float* up_row;    // [hidden]
+  float* down_row;  // [intermediate]
+  float* x;         // [token block, hidden]
+  float* hidden;    // [token block * top_k, intermediate]
+  double* out;      // [token block, hidden]
+  int32_t* chosen;  // [token block * top_k]: pairs (token, j) of the expert at hand
   uint64_t bytes;
 };
 
@@ -49,15 +49,17 @@ Status check(const MoeExpertsArgs& args) {
   }
   const Group& group = group_of(args.experts);
   if (static_cast<int64_t>(group.members.size()) != int64_t{args.num_experts} * kMlpMembers) {
-    return invalid_argument("moe_experts: {} matrices for {} experts", group.members.size(), args.num_experts);
+    return invalid_argument("moe_experts: {} matrices for {} experts", group.members.size(),
+                            args.num_experts);
   }
   for (int32_t e = 0; e < args.num_experts; ++e) {
     for (MlpMember member : {kMlpGate, kMlpUp, kMlpDown}) {
       const WeightRef& w = expert_weight(args, e, member);
       const bool down = member == kMlpDown;
-      if (w.rows != (down ? args.x.cols : args.intermediate) || w.cols != (down ? args.intermediate : args.x.cols)) {
-        return invalid_argument("moe_experts: matrix {} of expert {} is [{}, {}]", static_cast<int>(member), e, w.rows,
-                                w.cols);
+      if (w.rows != (down ? args.x.cols : args.intermediate) ||
+          w.cols != (down ? args.intermediate : args.x.cols)) {
+        return invalid_argument("moe_experts: matrix {} of expert {} is [{}, {}]", static_cast<int>(member),
+                                e, w.rows, w.cols);
       }
     }
   }
@@ -69,7 +71,8 @@ Status check(const MoeExpertsArgs& args) {
   return OkStatus();
 }
 
-void run_expert(const MoeExpertsArgs& args, int64_t first, int64_t expert, int64_t count, const MoeScratch& scratch) {
+void run_expert(const MoeExpertsArgs& args, int64_t first, int64_t expert, int64_t count,
+                const MoeScratch& scratch) {
   const Decode decode = decode_for(args.x.dtype);
   const int64_t width = args.x.cols;
   for (int64_t n = 0; n < args.intermediate; ++n) {

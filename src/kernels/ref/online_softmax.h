@@ -1,5 +1,5 @@
-// Online softmax over tiles of keys: running maximum, running sum and the weighted sum of values, rescaled when a tile
-// raises the maximum. In double, so that the order of tiles leaves no trace after rounding.
+// Online softmax over tiles of keys: running maximum, running sum and the weighted sum of values, rescaled
+// when a tile raises the maximum. In double, so that the order of tiles leaves no trace after rounding.
 #pragma once
 
 #include <algorithm>
@@ -16,8 +16,8 @@ struct SoftmaxState {
 
 /// Takes `count` (> 0) keys with `scores` and values [count, width] (rows `stride` apart) into `state` and
 /// `accumulated` [width].
-inline void absorb_tile(const double* scores, int64_t count, const float* values, int64_t stride, int64_t width,
-                        SoftmaxState& state, double* accumulated) {
+inline void absorb_tile(const double* scores, int64_t count, const float* values, int64_t stride,
+                        int64_t width, SoftmaxState& state, double* accumulated) {
   const double raised = std::max(state.max, *std::max_element(scores, scores + count));
   const double shrink = std::exp(state.max - raised);  // 0 for the first tile
   state.max = raised;

@@ -46,7 +46,8 @@ int32_t guarded(BackendError* error, Body body) {
   }
 }
 
-// ---- device and memory ----------------------------------------------------------------------------------------------
+// ---- device and memory
+// ----------------------------------------------------------------------------------------------
 
 int32_t open_device(const BackendOptions*, BackendDevice** device, BackendError* error) {
   return guarded(error, [&] {
@@ -70,7 +71,8 @@ void facts(BackendDevice*, BackendFacts* facts) {
 
 int32_t allocate(BackendDevice*, uint64_t bytes, MemoryKind, void** data, BackendError* error) {
   // Fresh pages are zero and are touched only when used, which matters for a large cache.
-  void* pages = mmap(nullptr, std::max<uint64_t>(bytes, 1), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  void* pages =
+      mmap(nullptr, std::max<uint64_t>(bytes, 1), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (pages == MAP_FAILED) {
     return fail(error, fmt::format("ref: cannot allocate {} bytes: {}", bytes, std::strerror(errno)), true);
   }
@@ -82,12 +84,14 @@ void release(BackendDevice*, MemoryKind, void* data, uint64_t bytes) {
   if (data != nullptr) munmap(data, std::max<uint64_t>(bytes, 1));
 }
 
-int32_t copy(BackendDevice*, BackendStream*, void* to, const void* from, uint64_t bytes, CopyKind, BackendError*) {
+int32_t copy(BackendDevice*, BackendStream*, void* to, const void* from, uint64_t bytes, CopyKind,
+             BackendError*) {
   if (bytes > 0) std::memmove(to, from, bytes);
   return 0;
 }
 
-// ---- weights --------------------------------------------------------------------------------------------------------
+// ---- weights
+// --------------------------------------------------------------------------------------------------------
 
 int32_t prepare(BackendDevice*, const WeightGroup* weights, PreparedGroup** group, BackendError* error) {
   return guarded(error, [&] {
@@ -101,7 +105,8 @@ void discard(BackendDevice*, PreparedGroup* group) { delete self(group); }
 
 uint64_t prepared_bytes(BackendDevice*, const PreparedGroup*) { return 0; }
 
-// ---- ops ------------------------------------------------------------------------------------------------------------
+// ---- ops
+// ------------------------------------------------------------------------------------------------------------
 
 /// One row an op: its name, the function, and the workspace where it has one.
 struct Op {
@@ -180,7 +185,8 @@ int32_t run(BackendDevice* device, BackendStream*, OpKind kind, const void* args
   });
 }
 
-// ---- streams and reports --------------------------------------------------------------------------------------------
+// ---- streams and reports
+// --------------------------------------------------------------------------------------------
 
 int32_t stream_create(BackendDevice*, BackendStream** stream, BackendError*) {
   *stream = nullptr;

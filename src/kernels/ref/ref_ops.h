@@ -1,7 +1,9 @@
-// The oracle's kernels, one function per op of kernels/api/ops.h: plain loops over one thread, sums in double, with the
-// rounding points that ops.h names and no others. What is fast is checked against what is plain.
+// The oracle's kernels, one function per op of kernels/api/ops.h: plain loops over one thread, sums in
+// double, with the rounding points that ops.h names and no others. What is fast is checked against what is
+// plain.
 //
-// A function checks the descriptor's shapes and dtypes (an error names what is wrong) but not pointers, ids or slots.
+// A function checks the descriptor's shapes and dtypes (an error names what is wrong) but not pointers, ids
+// or slots.
 // `*_workspace` gives the bytes that the op cuts from its workspace; it reads shapes only.
 #pragma once
 

@@ -1,5 +1,5 @@
-// The oracle against values computed by hand, specification vectors and direct formulas. What it answers is what all
-// other backends are held to.
+// The oracle against values computed by hand, specification vectors and direct formulas. What it answers is
+// what all other backends are held to.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -37,13 +37,20 @@ std::vector<float> decoded(const WeightRef& weight, int64_t row, ref::Decode dec
   return values;
 }
 
-// ---- weights --------------------------------------------------------------------------------------------------------
+// ---- weights
+// --------------------------------------------------------------------------------------------------------
 
 // Bytes and values of a published checkpoint (specs: V4 formats).
 TEST(RefWeights, Fp8WithE8m0ScaleDecodesThePublishedVector) {
   const uint8_t values[] = {0xd8, 0x71, 0xf2, 0x79}, scale[] = {0x73};
-  const WeightRef weight{.format = WeightFormat::kFp8Block, .dtype = DType::kF8E4M3, .rows = 1, .cols = 4,
-                         .data = values, .scales = scale, .scale_dtype = DType::kF8E8M0, .block_rows = 128,
+  const WeightRef weight{.format = WeightFormat::kFp8Block,
+                         .dtype = DType::kF8E4M3,
+                         .rows = 1,
+                         .cols = 4,
+                         .data = values,
+                         .scales = scale,
+                         .scale_dtype = DType::kF8E8M0,
+                         .block_rows = 128,
                          .block_cols = 128};
   EXPECT_THAT(decoded(weight, 0), ElementsAre(-.00390625f, .03515625f, -.0390625f, .0703125f));
 }
@@ -52,8 +59,14 @@ TEST(RefWeights, Fp8WithE8m0ScaleDecodesThePublishedVector) {
 TEST(RefWeights, Fp8RaggedEdgesTakeTheirOwnScale) {
   const std::vector<uint8_t> ones(15, e4m3_from_float(1.0f));
   const float scales[] = {1, 2, 3, 4, 5, 6};  // [2, 3]
-  const WeightRef weight{.format = WeightFormat::kFp8Block, .dtype = DType::kF8E4M3, .rows = 3, .cols = 5,
-                         .data = ones.data(), .scales = scales, .scale_dtype = DType::kF32, .block_rows = 2,
+  const WeightRef weight{.format = WeightFormat::kFp8Block,
+                         .dtype = DType::kF8E4M3,
+                         .rows = 3,
+                         .cols = 5,
+                         .data = ones.data(),
+                         .scales = scales,
+                         .scale_dtype = DType::kF32,
+                         .block_rows = 2,
                          .block_cols = 2};
   EXPECT_THAT(decoded(weight, 0), ElementsAre(1, 1, 2, 2, 3));
   EXPECT_THAT(decoded(weight, 1), ElementsAre(1, 1, 2, 2, 3));
@@ -63,11 +76,19 @@ TEST(RefWeights, Fp8RaggedEdgesTakeTheirOwnScale) {
 TEST(RefWeights, QuantisedValuesAreRoundedForBfloat16AndDenseOnesAreNot) {
   const uint8_t value[] = {e4m3_from_float(1.0f)};
   const float fine = 1.0f + 0x1p-12f;
-  const WeightRef fp8{.format = WeightFormat::kFp8Block, .dtype = DType::kF8E4M3, .rows = 1, .cols = 1, .data = value,
-                      .scales = &fine, .scale_dtype = DType::kF32, .block_rows = 1, .block_cols = 1};
+  const WeightRef fp8{.format = WeightFormat::kFp8Block,
+                      .dtype = DType::kF8E4M3,
+                      .rows = 1,
+                      .cols = 1,
+                      .data = value,
+                      .scales = &fine,
+                      .scale_dtype = DType::kF32,
+                      .block_rows = 1,
+                      .block_cols = 1};
   EXPECT_EQ(decoded(fp8, 0)[0], fine);
   EXPECT_EQ(decoded(fp8, 0, ref::Decode::kToBfloat16)[0], 1.0f);
-  const WeightRef dense{.format = WeightFormat::kDense, .dtype = DType::kF32, .rows = 1, .cols = 1, .data = &fine};
+  const WeightRef dense{
+      .format = WeightFormat::kDense, .dtype = DType::kF32, .rows = 1, .cols = 1, .data = &fine};
   EXPECT_EQ(decoded(dense, 0, ref::Decode::kToBfloat16)[0], fine);
 }
 
@@ -77,8 +98,14 @@ TEST(RefWeights, AwqUnpacksInItsOwnOrder) {
   const uint32_t zero = 0x11111111;
   std::vector<Float16> scales;
   for (int n = 0; n < 8; ++n) scales.push_back(float16_from_float(static_cast<float>(n + 1)));
-  const WeightRef weight{.format = WeightFormat::kAwqGemm, .rows = 8, .cols = 1, .data = &word,
-                         .scales = scales.data(), .scale_dtype = DType::kF16, .zeros = &zero, .group = 1};
+  const WeightRef weight{.format = WeightFormat::kAwqGemm,
+                         .rows = 8,
+                         .cols = 1,
+                         .data = &word,
+                         .scales = scales.data(),
+                         .scale_dtype = DType::kF16,
+                         .zeros = &zero,
+                         .group = 1};
   const int order[8] = {0, 2, 4, 6, 1, 3, 5, 7};
   for (int i = 0; i < 8; ++i) {
     EXPECT_EQ(decoded(weight, order[i])[0], static_cast<float>((i - 1) * (order[i] + 1))) << order[i];
@@ -86,12 +113,19 @@ TEST(RefWeights, AwqUnpacksInItsOwnOrder) {
 }
 
 TEST(RefWeights, AwqGroupsRunAlongTheInput) {
-  const uint32_t words[] = {0x3, 0x5, 0x9, 0x7}, zeros[] = {0x1, 0x2};  // [in 4, 1], [groups 2, 1]: output 0 only
+  const uint32_t words[] = {0x3, 0x5, 0x9, 0x7},
+                 zeros[] = {0x1, 0x2};  // [in 4, 1], [groups 2, 1]: output 0 only
   std::vector<Float16> scales(16, float16_from_float(0));
   scales[0] = float16_from_float(0.5f);
   scales[8] = float16_from_float(2.0f);
-  const WeightRef weight{.format = WeightFormat::kAwqGemm, .rows = 8, .cols = 4, .data = words,
-                         .scales = scales.data(), .scale_dtype = DType::kF16, .zeros = zeros, .group = 2};
+  const WeightRef weight{.format = WeightFormat::kAwqGemm,
+                         .rows = 8,
+                         .cols = 4,
+                         .data = words,
+                         .scales = scales.data(),
+                         .scale_dtype = DType::kF16,
+                         .zeros = zeros,
+                         .group = 2};
   EXPECT_THAT(decoded(weight, 0), ElementsAre(1, 2, 14, 10));
 }
 
@@ -102,7 +136,8 @@ TEST(RefWeights, RefusesWhatItCannotRead) {
     const auto group = backend->prepare({.members = &weight, .count = 1, .compute = compute});
     return group.ok() ? std::string("accepted") : std::string(message_of(group.status()));
   };
-  const WeightRef dense{.format = WeightFormat::kDense, .dtype = DType::kF32, .rows = 1, .cols = 1, .data = &value};
+  const WeightRef dense{
+      .format = WeightFormat::kDense, .dtype = DType::kF32, .rows = 1, .cols = 1, .data = &value};
   EXPECT_EQ(error_of(dense), "accepted");
   EXPECT_THAT(error_of(dense, DType::kF16), HasSubstr("compute dtype"));
   WeightRef bad = dense;
@@ -116,13 +151,19 @@ TEST(RefWeights, RefusesWhatItCannotRead) {
   EXPECT_THAT(error_of(bad), HasSubstr("without scales or zeros"));
 }
 
-// ---- rows -----------------------------------------------------------------------------------------------------------
+// ---- rows
+// -----------------------------------------------------------------------------------------------------------
 
 TEST(RefRows, LinearWithBiasAndAccumulation) {
   auto backend = open_ref();
   const float w[] = {1, 2, 3, 4, 5, 6}, bias[] = {10, 20};
-  const WeightRef weight{.format = WeightFormat::kDense, .dtype = DType::kF32, .rows = 2, .cols = 3, .data = w,
-                         .bias = bias, .bias_dtype = DType::kF32};
+  const WeightRef weight{.format = WeightFormat::kDense,
+                         .dtype = DType::kF32,
+                         .rows = 2,
+                         .cols = 3,
+                         .data = w,
+                         .bias = bias,
+                         .bias_dtype = DType::kF32};
   auto group = backend->prepare({.members = &weight, .count = 1});
   ASSERT_TRUE(group.ok());
   std::vector<float> x = {1, 0, 1, 0, 1, 0}, out = {100, 100, 100, 100};
@@ -165,7 +206,8 @@ TEST(RefRows, RopeTurnsPairsOfBothLayouts) {
   EXPECT_THAT(x, ElementsAre(9, -3, -2, 1, -4));
 }
 
-// ---- cache and attention --------------------------------------------------------------------------------------------
+// ---- cache and attention
+// --------------------------------------------------------------------------------------------
 
 TEST(RefCache, Fp8RecordsHoldTheQuotientAndSaturate) {
   auto backend = open_ref();
@@ -174,7 +216,9 @@ TEST(RefCache, Fp8RecordsHoldTheQuotientAndSaturate) {
   const CacheLayer cache{bytes.data(), 8, 8, 1, DType::kF8E4M3, DType::kBF16, 2.0f, 1.0f};
   const int32_t slot = 1;
   ASSERT_TRUE(
-      backend->run(OpKind::kWriteKvMla, WriteKvMlaArgs{matrix(latent, 1, 2), matrix(rope, 1, 1), cache, &slot}).ok());
+      backend
+          ->run(OpKind::kWriteKvMla, WriteKvMlaArgs{matrix(latent, 1, 2), matrix(rope, 1, 1), cache, &slot})
+          .ok());
   EXPECT_EQ(bytes[7], 0xEE);
   EXPECT_EQ(e4m3_to_float(bytes[8]), 0.5f);
   EXPECT_EQ(e4m3_to_float(bytes[9]), 448.0f);
@@ -215,11 +259,16 @@ TEST(RefAttention, GqaIsSoftmaxOverTheWindow) {
   std::vector<float> q(2 * 12), out(2 * 12);
   for (float& value : q) value = random.normal();
   for (int window : {0, 3, 1}) {
-    const Status status = backend->run(
-        OpKind::kGqaAttention,
-        GqaAttentionArgs{.q = matrix(q, 2, 12), .heads = heads, .kv_heads = kv_heads, .head_dim = dim, .window = window,
-                         .cache = cache, .batch = &tiny.batch, .group = &tiny.group, .scale = 0.7f,
-                         .out = matrix(out, 2, 12)});
+    const Status status = backend->run(OpKind::kGqaAttention, GqaAttentionArgs{.q = matrix(q, 2, 12),
+                                                                               .heads = heads,
+                                                                               .kv_heads = kv_heads,
+                                                                               .head_dim = dim,
+                                                                               .window = window,
+                                                                               .cache = cache,
+                                                                               .batch = &tiny.batch,
+                                                                               .group = &tiny.group,
+                                                                               .scale = 0.7f,
+                                                                               .out = matrix(out, 2, 12)});
     ASSERT_TRUE(status.ok()) << status;
     for (int row = 0; row < 2; ++row) {
       for (int head = 0; head < heads; ++head) {
@@ -252,16 +301,23 @@ class RefMla : public ::testing::Test {
   }
   std::vector<float> run(TokenForm form) {
     WeightRef members[kMlaMembers] = {};
-    members[kMlaKvB] = {.format = WeightFormat::kDense, .dtype = DType::kF32, .rows = 10, .cols = 4, .data = w_};
-    auto group = backend_->prepare({.kind = GroupKind::kMla, .members = members, .count = kMlaMembers, .mla = shape_});
+    members[kMlaKvB] = {
+        .format = WeightFormat::kDense, .dtype = DType::kF32, .rows = 10, .cols = 4, .data = w_};
+    auto group =
+        backend_->prepare({.kind = GroupKind::kMla, .members = members, .count = kMlaMembers, .mla = shape_});
     EXPECT_TRUE(group.ok());
     TinyBatch tiny(2, 5, form);
     std::vector<float> out(2 * 6);
     const CacheLayer cache{cache_.data(), 2 * 24, 24, 2, DType::kF32, DType::kF32, 1, 1};
-    const Status status = backend_->run(
-        OpKind::kMlaAttention, MlaAttentionArgs{.q = matrix(q_, 2, 8), .kv_b = group->member(kMlaKvB), .shape = shape_,
-                                                .cache = cache, .batch = &tiny.batch, .group = &tiny.group,
-                                                .scale = 0.5f, .out = matrix(out, 2, 6)});
+    const Status status =
+        backend_->run(OpKind::kMlaAttention, MlaAttentionArgs{.q = matrix(q_, 2, 8),
+                                                              .kv_b = group->member(kMlaKvB),
+                                                              .shape = shape_,
+                                                              .cache = cache,
+                                                              .batch = &tiny.batch,
+                                                              .group = &tiny.group,
+                                                              .scale = 0.5f,
+                                                              .out = matrix(out, 2, 6)});
     EXPECT_TRUE(status.ok()) << status;
     return out;
   }
@@ -279,7 +335,8 @@ class RefMla : public ::testing::Test {
             for (int k = 0; k < 4; ++k) kv[i] += w_[(head * 5 + i) * 4 + k] * record[k];
           }
           const float* q = &q_[row * 8 + head * 4];
-          const double p = std::exp(0.5 * (q[0] * kv[0] + q[1] * kv[1] + q[2] * record[4] + q[3] * record[5]));
+          const double p =
+              std::exp(0.5 * (q[0] * kv[0] + q[1] * kv[1] + q[2] * record[4] + q[3] * record[5]));
           sum += p;
           for (int i = 0; i < 3; ++i) o[i] += p * kv[2 + i];
         }
@@ -301,7 +358,8 @@ TEST_F(RefMla, AbsorbedIsTheSameMathematics) {
   EXPECT_THAT(run(TokenForm::kOutput), Pointwise(::testing::FloatNear(2e-6f), expected()));
 }
 
-// ---- routing --------------------------------------------------------------------------------------------------------
+// ---- routing
+// --------------------------------------------------------------------------------------------------------
 
 struct Routed {
   std::vector<int32_t> ids;
@@ -333,27 +391,42 @@ TEST(RefRoute, TiesGoToTheLowerId) {
   EXPECT_THAT(route({1, 2, 2, 1}, {.top_k = 3}).ids, ElementsAre(1, 2, 0));
 }
 
-// Group scores are maxima: group 1 (5) and group 2 (4) stay; expert 0 (3) is out although its score beats expert 3's.
+// Group scores are maxima: group 1 (5) and group 2 (4) stay; expert 0 (3) is out although its score beats
+// expert 3's.
 TEST(RefRoute, GroupLimitedGreedyTakesTheBestGroupsByTheirMaximum) {
-  const RouteExpertsArgs args{.method = TopkMethod::kGroupLimitedGreedy, .top_k = 3, .n_group = 3, .topk_group = 2};
+  const RouteExpertsArgs args{
+      .method = TopkMethod::kGroupLimitedGreedy, .top_k = 3, .n_group = 3, .topk_group = 2};
   EXPECT_THAT(route({3, 3, 5, 1, 4, 0}, args).ids, ElementsAre(2, 4, 3));
 }
 
 TEST(RefRoute, NoauxTcChoosesWithBiasAndWeighsWithout) {
-  // sigmoid(0) = 0.5 everywhere: the choice is the bias. Sums of the two best: 0.9, 0.8, 1.0 above 1: groups 2 and 0.
+  // sigmoid(0) = 0.5 everywhere: the choice is the bias. Sums of the two best: 0.9, 0.8, 1.0 above 1: groups
+  // 2 and 0.
   const float bias[] = {0.9f, 0.0f, 0.4f, 0.4f, 0.2f, 0.8f};
-  RouteExpertsArgs args{.bias = bias, .scoring = ScoringFunc::kSigmoid, .method = TopkMethod::kNoauxTc, .top_k = 3,
-                        .n_group = 3, .topk_group = 2, .norm_topk_prob = 1, .routed_scaling_factor = 2.5f};
+  RouteExpertsArgs args{.bias = bias,
+                        .scoring = ScoringFunc::kSigmoid,
+                        .method = TopkMethod::kNoauxTc,
+                        .top_k = 3,
+                        .n_group = 3,
+                        .topk_group = 2,
+                        .norm_topk_prob = 1,
+                        .routed_scaling_factor = 2.5f};
   const Routed routed = route({0, 0, 0, 0, 0, 0}, args);
   EXPECT_THAT(routed.ids, ElementsAre(0, 5, 4));
   EXPECT_THAT(routed.weights, ElementsAre(FloatEq(2.5f / 3), FloatEq(2.5f / 3), FloatEq(2.5f / 3)));
 }
 
-// A mask of 0.0 instead of -inf would choose a masked expert here, whose choice score is above the kept ones'.
+// A mask of 0.0 instead of -inf would choose a masked expert here, whose choice score is above the kept
+// ones'.
 TEST(RefRoute, MaskedExpertsLoseEvenToNegativeChoices) {
   const float bias[] = {-9, -9, -5, -5};
-  const RouteExpertsArgs args{.bias = bias, .scoring = ScoringFunc::kSigmoid, .method = TopkMethod::kNoauxTc,
-                              .top_k = 2, .n_group = 2, .topk_group = 1, .routed_scaling_factor = 1};
+  const RouteExpertsArgs args{.bias = bias,
+                              .scoring = ScoringFunc::kSigmoid,
+                              .method = TopkMethod::kNoauxTc,
+                              .top_k = 2,
+                              .n_group = 2,
+                              .topk_group = 1,
+                              .routed_scaling_factor = 1};
   EXPECT_THAT(route({0, 0, 0, 1}, args).ids, ElementsAre(3, 2));
 }
 
@@ -372,9 +445,11 @@ TEST(RefMoe, WeighsExpertsAndRoundsTheHiddenProduct) {
   auto backend = open_ref();
   const float one = 1, three = 3;
   const auto dense = [](const float* value) {
-    return WeightRef{.format = WeightFormat::kDense, .dtype = DType::kF32, .rows = 1, .cols = 1, .data = value};
+    return WeightRef{
+        .format = WeightFormat::kDense, .dtype = DType::kF32, .rows = 1, .cols = 1, .data = value};
   };
-  const WeightRef members[] = {dense(&one), dense(&one), dense(&one), dense(&one), dense(&three), dense(&one)};
+  const WeightRef members[] = {dense(&one), dense(&one),   dense(&one),
+                               dense(&one), dense(&three), dense(&one)};
   auto group = backend->prepare(
       {.kind = GroupKind::kExperts, .members = members, .count = 6, .compute = DType::kBF16});
   ASSERT_TRUE(group.ok());
@@ -382,20 +457,29 @@ TEST(RefMoe, WeighsExpertsAndRoundsTheHiddenProduct) {
   x.put(0, 0, 1);
   const int32_t ids[] = {1, 0};
   const float weights[] = {0.25f, 2.0f};
-  ASSERT_TRUE(backend->run(OpKind::kMoeExperts, MoeExpertsArgs{.x = x.mat(), .experts = group->get(), .num_experts = 2,
-                                                               .intermediate = 1, .ids = ids, .weights = weights,
-                                                               .top_k = 2, .out = out.mat()}).ok());
+  ASSERT_TRUE(backend
+                  ->run(OpKind::kMoeExperts, MoeExpertsArgs{.x = x.mat(),
+                                                            .experts = group->get(),
+                                                            .num_experts = 2,
+                                                            .intermediate = 1,
+                                                            .ids = ids,
+                                                            .weights = weights,
+                                                            .top_k = 2,
+                                                            .out = out.mat()})
+                  .ok());
   const float silu1 = 1 / (1 + std::exp(-1.0f));
   const float expected =
       0.25f * ref::round_to(DType::kBF16, 3 * silu1) + 2.0f * ref::round_to(DType::kBF16, silu1);
   EXPECT_FLOAT_EQ(out.at(0, 0), expected);
 }
 
-// ---- sampling -------------------------------------------------------------------------------------------------------
+// ---- sampling
+// -------------------------------------------------------------------------------------------------------
 
 // Known answers of the authors' Random123 library.
 TEST(Philox, KnownAnswers) {
-  EXPECT_THAT(philox4x32_10(0, {0, 0, 0, 0}), ElementsAre(0x6627e8d5u, 0xe169c58du, 0xbc57ac4cu, 0x9b00dbd8u));
+  EXPECT_THAT(philox4x32_10(0, {0, 0, 0, 0}),
+              ElementsAre(0x6627e8d5u, 0xe169c58du, 0xbc57ac4cu, 0x9b00dbd8u));
   const uint32_t f = 0xffffffffu;
   EXPECT_THAT(philox4x32_10(~uint64_t{0}, {f, f, f, f}),
               ElementsAre(0x408f276du, 0x41c83b0eu, 0xa20bc7c6u, 0x6d5451fdu));
@@ -422,10 +506,14 @@ SampleRow plain_row(float temperature) {
 Sampled draw(std::vector<float> logits, const SampleRow& row) {
   Sampled sampled;
   const Status status = open_ref()->run(
-      OpKind::kSample, SampleArgs{.logits = matrix(logits, 1, static_cast<int64_t>(logits.size())), .rows = &row,
-                                  .tokens = &sampled.token, .token_logprobs = &sampled.logprob,
-                                  .token_ranks = &sampled.rank, .top_ids = sampled.top_ids.data(),
-                                  .top_logprobs = sampled.top_logprobs.data(), .top_stride = 4});
+      OpKind::kSample, SampleArgs{.logits = matrix(logits, 1, static_cast<int64_t>(logits.size())),
+                                  .rows = &row,
+                                  .tokens = &sampled.token,
+                                  .token_logprobs = &sampled.logprob,
+                                  .token_ranks = &sampled.rank,
+                                  .top_ids = sampled.top_ids.data(),
+                                  .top_logprobs = sampled.top_logprobs.data(),
+                                  .top_stride = 4});
   EXPECT_TRUE(status.ok()) << status;
   return sampled;
 }
@@ -433,25 +521,28 @@ Sampled draw(std::vector<float> logits, const SampleRow& row) {
 /// How often each token comes in 4000 draws, in percent.
 std::vector<int> shares(const std::vector<float>& logits, SampleRow row) {
   std::vector<int> counts(logits.size());
-  for (row.position = 0; row.position < 4000; ++row.position) ++counts[static_cast<size_t>(draw(logits, row).token)];
+  for (row.position = 0; row.position < 4000; ++row.position)
+    ++counts[static_cast<size_t>(draw(logits, row).token)];
   for (int& count : counts) count = (count + 20) / 40;
   return counts;
 }
 
 const std::vector<float> kHalves = {std::log(0.125f), std::log(0.5f), std::log(0.25f), std::log(0.125f)};
 
-TEST(RefSample, GreedyTakesTheLowerOfEqualOnes) {
-  EXPECT_EQ(draw({1, 3, 3, 2}, plain_row(0)).token, 1);
-}
+TEST(RefSample, GreedyTakesTheLowerOfEqualOnes) { EXPECT_EQ(draw({1, 3, 3, 2}, plain_row(0)).token, 1); }
 
 TEST(RefSample, DrawsByProbabilityAndTemperature) {
-  EXPECT_THAT(shares(kHalves, plain_row(1)), Pointwise(::testing::Truly([](const auto& pair) {
-                return std::abs(std::get<0>(pair) - std::get<1>(pair)) <= 2;
-              }), std::vector<int>{12, 50, 25, 12}));
+  EXPECT_THAT(shares(kHalves, plain_row(1)),
+              Pointwise(::testing::Truly([](const auto& pair) {
+                          return std::abs(std::get<0>(pair) - std::get<1>(pair)) <= 2;
+                        }),
+                        std::vector<int>{12, 50, 25, 12}));
   // temperature 0.5 squares: 1, 16, 4, 1 of 22
-  EXPECT_THAT(shares(kHalves, plain_row(0.5f)), Pointwise(::testing::Truly([](const auto& pair) {
-                return std::abs(std::get<0>(pair) - std::get<1>(pair)) <= 2;
-              }), std::vector<int>{5, 73, 18, 5}));
+  EXPECT_THAT(shares(kHalves, plain_row(0.5f)),
+              Pointwise(::testing::Truly([](const auto& pair) {
+                          return std::abs(std::get<0>(pair) - std::get<1>(pair)) <= 2;
+                        }),
+                        std::vector<int>{5, 73, 18, 5}));
 }
 
 TEST(RefSample, IsAFunctionOfSeedChoiceAndPosition) {

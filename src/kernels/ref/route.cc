@@ -17,13 +17,14 @@ using Scores = std::array<double, kMaxExperts>;
 Status check(const RouteExpertsArgs& args) {
   const int64_t experts = args.logits.cols;
   if (args.logits.dtype != DType::kF32) return invalid_argument("route_experts: logits must be F32");
-  if (experts > kMaxExperts) return unimplemented("route_experts: {} experts, at most {}", experts, kMaxExperts);
+  if (experts > kMaxExperts)
+    return unimplemented("route_experts: {} experts, at most {}", experts, kMaxExperts);
   if (args.top_k <= 0 || args.top_k > experts) {
     return invalid_argument("route_experts: top_k {} of {} experts", args.top_k, experts);
   }
   if (args.method == TopkMethod::kGreedy) return OkStatus();
-  if (args.n_group <= 0 || experts % args.n_group != 0 || args.topk_group <= 0 || args.topk_group > args.n_group ||
-      args.topk_group * (experts / args.n_group) < args.top_k) {
+  if (args.n_group <= 0 || experts % args.n_group != 0 || args.topk_group <= 0 ||
+      args.topk_group > args.n_group || args.topk_group * (experts / args.n_group) < args.top_k) {
     return invalid_argument("route_experts: top {} of {} groups of {} experts, top_k {}", args.topk_group,
                             args.n_group, experts, args.top_k);
   }
@@ -33,7 +34,8 @@ Status check(const RouteExpertsArgs& args) {
 void score_row(const RouteExpertsArgs& args, int64_t row, Scores& scores) {
   const int64_t experts = args.logits.cols;
   if (args.scoring == ScoringFunc::kSigmoid) {
-    for (int64_t e = 0; e < experts; ++e) scores[e] = 1.0 / (1.0 + std::exp(-double{get(args.logits, row, e)}));
+    for (int64_t e = 0; e < experts; ++e)
+      scores[e] = 1.0 / (1.0 + std::exp(-double{get(args.logits, row, e)}));
     return;
   }
   double largest = kMasked, sum = 0;
@@ -93,8 +95,8 @@ void route_row(const RouteExpertsArgs& args, int64_t row) {
     ids[k] = static_cast<int32_t>(take_largest(choice, args.logits.cols, taken));
     sum += scores[ids[k]];
   }
-  // The V2 gate (softmax) leaves a single expert as it is and scales only what it does not normalise; the V3 gate
-  // (sigmoid) normalises whatever top_k is, and always scales.
+  // The V2 gate (softmax) leaves a single expert as it is and scales only what it does not normalise; the V3
+  // gate (sigmoid) normalises whatever top_k is, and always scales.
   const bool v3 = args.scoring == ScoringFunc::kSigmoid;
   const bool normalise = args.norm_topk_prob != 0 && (v3 || args.top_k > 1);
   const bool scale = !normalise || v3;

@@ -1,4 +1,5 @@
-// Sampling (SampleArgs in kernels/api/ops.h says the order of steps; kernels/api/philox.h the random numbers).
+// Sampling (SampleArgs in kernels/api/ops.h says the order of steps; kernels/api/philox.h the random
+// numbers).
 #include <algorithm>
 #include <cfloat>
 #include <cmath>
@@ -53,7 +54,8 @@ void penalise(const SampleRow& row, int64_t vocab, const SampleScratch& scratch)
   }
   for (int64_t v = 0; v < vocab; ++v) {
     float& logit = scratch.logits[v];
-    if (scratch.seen[v] != 0) logit = logit > 0 ? logit / row.repetition_penalty : logit * row.repetition_penalty;
+    if (scratch.seen[v] != 0)
+      logit = logit > 0 ? logit / row.repetition_penalty : logit * row.repetition_penalty;
     if (scratch.counts[v] == 0) continue;
     logit -= row.frequency_penalty * static_cast<float>(scratch.counts[v]);
     logit -= row.presence_penalty;
@@ -124,7 +126,8 @@ bool load_logits(const SampleArgs& args, int64_t row, float* out) {
 
 int32_t choose(const SampleRow& row, int64_t vocab, const SampleScratch& scratch) {
   adjust(row, vocab, scratch);
-  const int64_t best = std::max_element(scratch.logits, scratch.logits + vocab) - scratch.logits;  // the first
+  const int64_t best =
+      std::max_element(scratch.logits, scratch.logits + vocab) - scratch.logits;  // the first
   if (!(scratch.logits[best] > kMasked)) return kNoToken;
   if (row.temperature == 0) return static_cast<int32_t>(best);
   sort_candidates(scratch.logits, vocab, scratch.order);
@@ -147,7 +150,8 @@ void report(const SampleArgs& args, int64_t r, const SampleScratch& scratch) {
   const int64_t count = std::min<int64_t>(args.rows[r].top_logprobs, vocab);
   for (int64_t i = 0; i < count; ++i) {
     args.top_ids[r * args.top_stride + i] = scratch.order[i];
-    args.top_logprobs[r * args.top_stride + i] = static_cast<float>(scratch.logits[scratch.order[i]] - normaliser);
+    args.top_logprobs[r * args.top_stride + i] =
+        static_cast<float>(scratch.logits[scratch.order[i]] - normaliser);
   }
 }
 

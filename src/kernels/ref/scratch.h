@@ -1,5 +1,5 @@
-// Cuts an op's workspace into arrays. The same sequence of take() calls on a Scratch without memory gives the bytes
-// that the op needs, so that an op's layout is written once.
+// Cuts an op's workspace into arrays. The same sequence of take() calls on a Scratch without memory gives the
+// bytes that the op needs, so that an op's layout is written once.
 #pragma once
 
 #include <cstdint>

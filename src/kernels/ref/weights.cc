@@ -22,7 +22,8 @@ Status check_fp8(const WeightRef& w) {
 }
 
 Status check_awq(const WeightRef& w) {
-  if (w.scales == nullptr || w.zeros == nullptr) return invalid_argument("AWQ weights without scales or zeros");
+  if (w.scales == nullptr || w.zeros == nullptr)
+    return invalid_argument("AWQ weights without scales or zeros");
   if (w.scale_dtype != DType::kF16) return unimplemented("AWQ scales must be F16");
   if (w.group <= 0 || w.cols % w.group != 0) {
     return invalid_argument("AWQ group {} does not divide {} columns", w.group, w.cols);
@@ -38,9 +39,12 @@ Status check_weight(const WeightRef& w) {
   switch (w.format) {
     case WeightFormat::kDense:
       return is_float(w.dtype) ? OkStatus() : unimplemented("dense weights must be F32, BF16 or F16");
-    case WeightFormat::kFp8Block: return check_fp8(w);
-    case WeightFormat::kAwqGemm: return check_awq(w);
-    default: return unimplemented("weight format {}", static_cast<int>(w.format));
+    case WeightFormat::kFp8Block:
+      return check_fp8(w);
+    case WeightFormat::kAwqGemm:
+      return check_awq(w);
+    default:
+      return unimplemented("weight format {}", static_cast<int>(w.format));
   }
 }
 
@@ -48,7 +52,8 @@ void decode_fp8_row(const WeightRef& w, int64_t row, float* out) {
   const int64_t blocks = (w.cols + w.block_cols - 1) / w.block_cols;
   const int64_t scale_row = row / w.block_rows * blocks;
   for (int64_t c = 0; c < w.cols; ++c) {
-    out[c] = load(w.dtype, w.data, row * w.cols + c) * load(w.scale_dtype, w.scales, scale_row + c / w.block_cols);
+    out[c] =
+        load(w.dtype, w.data, row * w.cols + c) * load(w.scale_dtype, w.scales, scale_row + c / w.block_cols);
   }
 }
 
@@ -89,10 +94,15 @@ Group* make_group(const WeightGroup& group) {
 
 void decode_row(const WeightRef& weight, int64_t row, Decode decode, float* out) {
   switch (weight.format) {
-    case WeightFormat::kFp8Block: decode_fp8_row(weight, row, out); break;
-    case WeightFormat::kAwqGemm: decode_awq_row(weight, row, out); break;
+    case WeightFormat::kFp8Block:
+      decode_fp8_row(weight, row, out);
+      break;
+    case WeightFormat::kAwqGemm:
+      decode_awq_row(weight, row, out);
+      break;
     default:
-      for (int64_t c = 0; c < weight.cols; ++c) out[c] = load(weight.dtype, weight.data, row * weight.cols + c);
+      for (int64_t c = 0; c < weight.cols; ++c)
+        out[c] = load(weight.dtype, weight.data, row * weight.cols + c);
       return;
   }
   if (decode == Decode::kExact) return;

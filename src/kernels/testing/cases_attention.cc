@@ -35,7 +35,8 @@ int64_t longest(const std::vector<SegmentSpec>& segments) {
   return context;
 }
 
-// ---- MLA ------------------------------------------------------------------------------------------------------------
+// ---- MLA
+// ------------------------------------------------------------------------------------------------------------
 
 struct MlaCase {
   MlaShape shape;
@@ -48,11 +49,12 @@ struct MlaCase {
   double tolerance;
 };
 
-/// Both forms' errors added up. Latents and queries have deviation 1, kv_b kv_lora^-1/2, so keys and values about 1.
+/// Both forms' errors added up. Latents and queries have deviation 1, kv_b kv_lora^-1/2, so keys and values
+/// about 1.
 double mla_tolerance(const MlaShape& s, float scale, int64_t context) {
   const double w = 1 / std::sqrt(static_cast<double>(s.kv_lora));
-  const double key = sum_tolerance(s.kv_lora, w);      // expanded: an element of K (and V)
-  const double query = sum_tolerance(s.nope, w);       // absorbed: an element of the latent query
+  const double key = sum_tolerance(s.kv_lora, w);  // expanded: an element of K (and V)
+  const double query = sum_tolerance(s.nope, w);   // absorbed: an element of the latent query
   const double score = sum_tolerance(s.nope + s.rope, 1) + 4 * std::sqrt(s.nope) * key +
                        4 * std::sqrt(s.kv_lora) * query + sum_tolerance(s.kv_lora, std::sqrt(s.nope) * w);
   return softmax_tolerance(scale * score, context) + 2 * key;
@@ -68,14 +70,15 @@ StatusOr<Outputs> run_mla(const MlaCase& one, TestBackend& backend, Slice slice)
                                                            .compute = one.compute}));
   const auto view = one.batch.view(slice);
   HostMat result(one.out, slice.count, int64_t{one.shape.heads} * one.shape.v, 3);
-  RETURN_IF_ERROR(backend.run(OpKind::kMlaAttention, MlaAttentionArgs{.q = one.q.mat(slice.first, slice.count),
-                                                                      .kv_b = group.member(kMlaKvB),
-                                                                      .shape = one.shape,
-                                                                      .cache = one.cache.layer(),
-                                                                      .batch = &view->batch,
-                                                                      .group = &view->group,
-                                                                      .scale = one.scale,
-                                                                      .out = result.mat()}));
+  RETURN_IF_ERROR(
+      backend.run(OpKind::kMlaAttention, MlaAttentionArgs{.q = one.q.mat(slice.first, slice.count),
+                                                          .kv_b = group.member(kMlaKvB),
+                                                          .shape = one.shape,
+                                                          .cache = one.cache.layer(),
+                                                          .batch = &view->batch,
+                                                          .group = &view->group,
+                                                          .scale = one.scale,
+                                                          .out = result.mat()}));
   return Outputs{output_of("out", result, one.tolerance, rounding_tolerance(one.out))};
 }
 
@@ -88,20 +91,23 @@ void add_mla(Cases& cases, Random& random, const MlaShape& shape, const std::vec
   const auto scale = static_cast<float>(1 / std::sqrt(static_cast<double>(shape.nope + shape.rope)));
   WeightData kv_b(random, weight, int64_t{shape.heads} * (shape.nope + shape.v), shape.kv_lora,
                   1 / std::sqrt(static_cast<float>(shape.kv_lora)));
-  HostMat q = HostMat::normal(random, q_dtype, batch.rows(), int64_t{shape.heads} * (shape.nope + shape.rope), 1, 5);
+  HostMat q =
+      HostMat::normal(random, q_dtype, batch.rows(), int64_t{shape.heads} * (shape.nope + shape.rope), 1, 5);
   const double tolerance = mla_tolerance(shape, scale, longest(segments));
   const int64_t rows = batch.rows();
-  auto one = std::make_shared<MlaCase>(MlaCase{shape, std::move(batch), std::move(cache), std::move(kv_b), std::move(q),
-                                               compute, out, scale, tolerance});
+  auto one = std::make_shared<MlaCase>(MlaCase{shape, std::move(batch), std::move(cache), std::move(kv_b),
+                                               std::move(q), compute, out, scale, tolerance});
   cases.push_back(make_case(
       OpKind::kMlaAttention,
-      fmt::format("mla_attention {} heads {}+{} v {} latent {} segments of {} rows, {}, kv_b {} for {}, q {} -> {}",
-                  shape.heads, shape.nope, shape.rope, shape.v, shape.kv_lora, rows, spec.name(), weight.name(),
-                  dtype_name(compute), dtype_name(q_dtype), dtype_name(out)),
+      fmt::format(
+          "mla_attention {} heads {}+{} v {} latent {} segments of {} rows, {}, kv_b {} for {}, q {} -> {}",
+          shape.heads, shape.nope, shape.rope, shape.v, shape.kv_lora, rows, spec.name(), weight.name(),
+          dtype_name(compute), dtype_name(q_dtype), dtype_name(out)),
       rows, [one](TestBackend& backend, Slice slice) { return run_mla(*one, backend, slice); }));
 }
 
-// ---- GQA ------------------------------------------------------------------------------------------------------------
+// ---- GQA
+// ------------------------------------------------------------------------------------------------------------
 
 struct GqaShape {
   int32_t heads, kv_heads, head_dim, window;
@@ -120,16 +126,17 @@ struct GqaCase {
 StatusOr<Outputs> run_gqa(const GqaCase& one, TestBackend& backend, Slice slice) {
   const auto view = one.batch.view(slice);
   HostMat result(one.out, slice.count, one.q.cols(), 3);
-  RETURN_IF_ERROR(backend.run(OpKind::kGqaAttention, GqaAttentionArgs{.q = one.q.mat(slice.first, slice.count),
-                                                                      .heads = one.shape.heads,
-                                                                      .kv_heads = one.shape.kv_heads,
-                                                                      .head_dim = one.shape.head_dim,
-                                                                      .window = one.shape.window,
-                                                                      .cache = one.cache.layer(),
-                                                                      .batch = &view->batch,
-                                                                      .group = &view->group,
-                                                                      .scale = one.scale,
-                                                                      .out = result.mat()}));
+  RETURN_IF_ERROR(
+      backend.run(OpKind::kGqaAttention, GqaAttentionArgs{.q = one.q.mat(slice.first, slice.count),
+                                                          .heads = one.shape.heads,
+                                                          .kv_heads = one.shape.kv_heads,
+                                                          .head_dim = one.shape.head_dim,
+                                                          .window = one.shape.window,
+                                                          .cache = one.cache.layer(),
+                                                          .batch = &view->batch,
+                                                          .group = &view->group,
+                                                          .scale = one.scale,
+                                                          .out = result.mat()}));
   return Outputs{output_of("out", result, one.tolerance, rounding_tolerance(one.out))};
 }
 
@@ -146,12 +153,12 @@ void add_gqa(Cases& cases, Random& random, const GqaShape& shape, const std::vec
   const int64_t rows = batch.rows();
   auto one = std::make_shared<GqaCase>(
       GqaCase{shape, std::move(batch), std::move(cache), std::move(q), out, scale, tolerance});
-  cases.push_back(make_case(
-      OpKind::kGqaAttention,
-      fmt::format("gqa_attention {}/{} heads of {} window {} segments of {} rows, {}, q {} -> {}", shape.heads,
-                  shape.kv_heads, shape.head_dim, shape.window, rows, spec.name(), dtype_name(q_dtype),
-                  dtype_name(out)),
-      rows, [one](TestBackend& backend, Slice slice) { return run_gqa(*one, backend, slice); }));
+  cases.push_back(
+      make_case(OpKind::kGqaAttention,
+                fmt::format("gqa_attention {}/{} heads of {} window {} segments of {} rows, {}, q {} -> {}",
+                            shape.heads, shape.kv_heads, shape.head_dim, shape.window, rows, spec.name(),
+                            dtype_name(q_dtype), dtype_name(out)),
+                rows, [one](TestBackend& backend, Slice slice) { return run_gqa(*one, backend, slice); }));
 }
 
 }  // namespace
@@ -162,7 +169,8 @@ Cases mla_attention_cases(CaseSet set) {
   const WeightSpec bf16{.dtype = DType::kBF16};
   if (set == CaseSet::kPublished) {
     const MlaShape shape{4, 128, 64, 128, 512};
-    const WeightSpec fp8{.format = WeightFormat::kFp8Block}, awq{.format = WeightFormat::kAwqGemm, .group = 64};
+    const WeightSpec fp8{.format = WeightFormat::kFp8Block},
+        awq{.format = WeightFormat::kAwqGemm, .group = 64};
     for (const auto& segments : published_segments()) {
       for (const CacheSpec& spec : cache_specs()) {
         add_mla(cases, random, shape, segments, spec, bf16, DType::kBF16, DType::kF32, DType::kBF16);
@@ -182,7 +190,8 @@ Cases mla_attention_cases(CaseSet set) {
       add_mla(cases, random, round, segments, spec, bf16, DType::kBF16, DType::kBF16, DType::kBF16);
     }
     for (DType compute : {DType::kF32, DType::kBF16}) {
-      add_mla(cases, random, wide, segments, cache_specs()[0], {.dtype = DType::kF32}, compute, DType::kF32, compute);
+      add_mla(cases, random, wide, segments, cache_specs()[0], {.dtype = DType::kF32}, compute, DType::kF32,
+              compute);
       add_mla(cases, random, round, segments, cache_specs()[0], fp8, compute, DType::kF32, compute);
       add_mla(cases, random, round, segments, cache_specs()[0], awq, compute, DType::kF32, compute);
     }
@@ -194,7 +203,8 @@ Cases gqa_attention_cases(CaseSet set) {
   Cases cases;
   Random random(12);
   if (set == CaseSet::kPublished) {
-    for (const GqaShape& shape : {GqaShape{32, 8, 128, 0}, GqaShape{28, 4, 128, 0}, GqaShape{32, 32, 128, 64}}) {
+    for (const GqaShape& shape :
+         {GqaShape{32, 8, 128, 0}, GqaShape{28, 4, 128, 0}, GqaShape{32, 32, 128, 64}}) {
       for (const CacheSpec& spec : cache_specs()) {
         add_gqa(cases, random, shape, published_segments()[0], spec, DType::kF32, DType::kBF16);
       }

@@ -18,9 +18,14 @@ struct WriteCase {
   std::vector<int32_t> slots;
 };
 
-WriteCase make_write(Random& random, const CacheSpec& spec, DType in, int64_t first, int64_t second, bool gqa) {
-  WriteCase one{spec, gqa ? first + second : first, gqa ? 0 : second,
-                HostMat::normal(random, in, 17, first, 3.0f, 5), HostMat::normal(random, in, 17, second, 3.0f, 2), {}};
+WriteCase make_write(Random& random, const CacheSpec& spec, DType in, int64_t first, int64_t second,
+                     bool gqa) {
+  WriteCase one{spec,
+                gqa ? first + second : first,
+                gqa ? 0 : second,
+                HostMat::normal(random, in, 17, first, 3.0f, 5),
+                HostMat::normal(random, in, 17, second, 3.0f, 2),
+                {}};
   one.first.put(3, 0, 1e6f);  // saturates fp8
   one.first.put(4, 0, -0.0f);
   for (int32_t slot = kBlockTokens; slot < kBlocks * kBlockTokens; ++slot) one.slots.push_back(slot);
@@ -44,17 +49,18 @@ Output records_of(CacheData& cache, const WriteCase& one, Slice slice) {
 
 std::unique_ptr<OpCase> write_case(OpKind kind, std::string name, WriteCase write) {
   auto one = std::make_shared<WriteCase>(std::move(write));
-  return make_case(kind, std::move(name), 17, [one, kind](TestBackend& backend, Slice slice) -> StatusOr<Outputs> {
-    CacheData cache(one->spec, kBlocks, kBlockTokens, one->values, one->rope_values);
-    const Mat a = one->first.mat(slice.first, slice.count), b = one->second.mat(slice.first, slice.count);
-    const int32_t* slots = one->slots.data() + slice.first;
-    if (kind == OpKind::kWriteKvMla) {
-      RETURN_IF_ERROR(backend.run(kind, WriteKvMlaArgs{a, b, cache.layer(), slots}));
-    } else {
-      RETURN_IF_ERROR(backend.run(kind, WriteKvGqaArgs{a, b, cache.layer(), slots}));
-    }
-    return Outputs{records_of(cache, *one, slice)};
-  });
+  return make_case(
+      kind, std::move(name), 17, [one, kind](TestBackend& backend, Slice slice) -> StatusOr<Outputs> {
+        CacheData cache(one->spec, kBlocks, kBlockTokens, one->values, one->rope_values);
+        const Mat a = one->first.mat(slice.first, slice.count), b = one->second.mat(slice.first, slice.count);
+        const int32_t* slots = one->slots.data() + slice.first;
+        if (kind == OpKind::kWriteKvMla) {
+          RETURN_IF_ERROR(backend.run(kind, WriteKvMlaArgs{a, b, cache.layer(), slots}));
+        } else {
+          RETURN_IF_ERROR(backend.run(kind, WriteKvGqaArgs{a, b, cache.layer(), slots}));
+        }
+        return Outputs{records_of(cache, *one, slice)};
+      });
 }
 
 }  // namespace
@@ -63,8 +69,9 @@ Cases write_kv_mla_cases(CaseSet set) {
   struct Shape {
     int64_t latent, rope;
   };
-  const std::vector<Shape> shapes = set == CaseSet::kPublished ? std::vector<Shape>{{512, 64}}
-                                                               : std::vector<Shape>{{4, 2}, {36, 6}, {64, 32}, {68, 66}};
+  const std::vector<Shape> shapes = set == CaseSet::kPublished
+                                        ? std::vector<Shape>{{512, 64}}
+                                        : std::vector<Shape>{{4, 2}, {36, 6}, {64, 32}, {68, 66}};
   Cases cases;
   Random random(8);
   for (const CacheSpec& spec : cache_specs()) {
@@ -89,9 +96,9 @@ Cases write_kv_gqa_cases(CaseSet set) {
     spec.rope_dtype = spec.dtype;  // not used
     for (int64_t width : widths) {
       for (DType in : {DType::kF32, DType::kBF16}) {
-        cases.push_back(write_case(OpKind::kWriteKvGqa,
-                                   fmt::format("write_kv_gqa 2 x {} {} {}", width, dtype_name(in), spec.name()),
-                                   make_write(random, spec, in, width, width, true)));
+        cases.push_back(write_case(
+            OpKind::kWriteKvGqa, fmt::format("write_kv_gqa 2 x {} {} {}", width, dtype_name(in), spec.name()),
+            make_write(random, spec, in, width, width, true)));
       }
     }
   }
@@ -104,7 +111,8 @@ Cases copy_blocks_cases(CaseSet set) {
     cases.push_back(make_case(OpKind::kCopyBlocks, "copy_blocks " + spec.name(), 1,
                               [=](TestBackend& backend, Slice) -> StatusOr<Outputs> {
                                 Random random(10);
-                                CacheData cache(spec, kBlocks, kBlockTokens, set == CaseSet::kOdd ? 37 : 512, 6);
+                                CacheData cache(spec, kBlocks, kBlockTokens, set == CaseSet::kOdd ? 37 : 512,
+                                                6);
                                 cache.fill(random);
                                 const int32_t pairs[] = {2, 1, 5, 6};
                                 const CopyBlocksArgs args{cache.layer(), pairs, 2};

@@ -20,7 +20,8 @@ std::vector<WeightSpec> weight_specs(CaseSet set) {
   if (set == CaseSet::kPublished) return specs;
   specs.push_back({.dtype = DType::kF32, .bias = true});
   specs.push_back({.format = WeightFormat::kFp8Block, .block_rows = 16, .block_cols = 32, .bias = true});
-  specs.push_back({.format = WeightFormat::kFp8Block, .scale_dtype = DType::kF8E8M0, .block_rows = 5, .block_cols = 7});
+  specs.push_back(
+      {.format = WeightFormat::kFp8Block, .scale_dtype = DType::kF8E8M0, .block_rows = 5, .block_cols = 7});
   specs.push_back({.format = WeightFormat::kAwqGemm, .group = 32});
   specs.push_back({.format = WeightFormat::kAwqGemm, .group = 128});
   return specs;
@@ -32,7 +33,11 @@ bool fits(const WeightSpec& spec, const LinearShape& shape) {
 
 std::vector<LinearShape> linear_shapes(CaseSet set) {
   if (set == CaseSet::kPublished) {
-    return {{1, 2048, 576}, {5, 512, 512}, {2, 7168, 136}, {3, 1408, 264}, {1, 1536, 384}};  // inner lengths matter
+    return {{1, 2048, 576},
+            {5, 512, 512},
+            {2, 7168, 136},
+            {3, 1408, 264},
+            {1, 1536, 384}};  // inner lengths matter
   }
   std::vector<LinearShape> shapes;
   for (int64_t in : kOddSizes) {
@@ -80,16 +85,18 @@ Cases linear_cases(CaseSet set) {
       for (DType in : {DType::kF32, DType::kBF16}) {
         // one of: float32 out, bf16 out, accumulating; all three come up for every format
         const int variant = static_cast<int>((shape.in + shape.out + shape.rows + static_cast<int>(in)) % 3);
-        auto one = std::make_shared<LinearCase>(LinearCase{
-            HostMat::normal(random, in, shape.rows, shape.in, 1.0f, 3),
-            HostMat::normal(random, DType::kF32, shape.rows, shape.out, 1.0f),
-            WeightData(random, spec, shape.out, shape.in, 1.0f), variant == 1 ? DType::kBF16 : DType::kF32,
-            variant == 2});
-        cases.push_back(make_case(
-            OpKind::kLinear,
-            fmt::format("linear [{}, {}] {} x [{}, {}] {} -> {}{}", shape.rows, shape.in, dtype_name(in), shape.out,
-                        shape.in, spec.name(), dtype_name(one->out), one->accumulate ? " accumulated" : ""),
-            shape.rows, [one](TestBackend& backend, Slice slice) { return run_linear(*one, backend, slice); }));
+        auto one = std::make_shared<LinearCase>(
+            LinearCase{HostMat::normal(random, in, shape.rows, shape.in, 1.0f, 3),
+                       HostMat::normal(random, DType::kF32, shape.rows, shape.out, 1.0f),
+                       WeightData(random, spec, shape.out, shape.in, 1.0f),
+                       variant == 1 ? DType::kBF16 : DType::kF32, variant == 2});
+        cases.push_back(make_case(OpKind::kLinear,
+                                  fmt::format("linear [{}, {}] {} x [{}, {}] {} -> {}{}", shape.rows,
+                                              shape.in, dtype_name(in), shape.out, shape.in, spec.name(),
+                                              dtype_name(one->out), one->accumulate ? " accumulated" : ""),
+                                  shape.rows, [one](TestBackend& backend, Slice slice) {
+                                    return run_linear(*one, backend, slice);
+                                  }));
       }
     }
   }

@@ -56,19 +56,22 @@ void add_route(Cases& cases, Random& random, const RouteShape& shape, ScoringFun
   }
   std::vector<float> bias;
   if (method == TopkMethod::kNoauxTc) {
-    for (int64_t e = 0; e < shape.experts; ++e) bias.push_back(random.signed_unit() - (e % 5 == 0 ? 2.0f : 0.0f));
+    for (int64_t e = 0; e < shape.experts; ++e)
+      bias.push_back(random.signed_unit() - (e % 5 == 0 ? 2.0f : 0.0f));
   }
   const auto normalise = static_cast<int32_t>(cases.size() % 2);
   auto one = std::make_shared<RouteCase>(RouteCase{shape, scoring, method, normalise, 2.5f, logits, bias});
-  cases.push_back(make_case(OpKind::kRouteExperts,
-                            fmt::format("route {} rows, top {} of {} experts, {} of {} groups, scoring {} method {} "
-                                        "normalise {}",
-                                        rows, shape.top_k, shape.experts, shape.topk_group, shape.n_group,
-                                        static_cast<int>(scoring), static_cast<int>(method), normalise),
-                            rows, [one](TestBackend& backend, Slice slice) { return run_route(*one, backend, slice); }));
+  cases.push_back(
+      make_case(OpKind::kRouteExperts,
+                fmt::format("route {} rows, top {} of {} experts, {} of {} groups, scoring {} method {} "
+                            "normalise {}",
+                            rows, shape.top_k, shape.experts, shape.topk_group, shape.n_group,
+                            static_cast<int>(scoring), static_cast<int>(method), normalise),
+                rows, [one](TestBackend& backend, Slice slice) { return run_route(*one, backend, slice); }));
 }
 
-// ---- experts --------------------------------------------------------------------------------------------------------
+// ---- experts
+// --------------------------------------------------------------------------------------------------------
 
 struct MoeShape {
   int64_t rows, hidden, intermediate;
@@ -133,11 +136,11 @@ void add_moe(Cases& cases, Random& random, const MoeShape& shape, const WeightSp
       one->gates.push_back(0.5f * (1.0f + random.signed_unit()));
     }
   }
-  cases.push_back(make_case(OpKind::kMoeExperts,
-                            fmt::format("moe_experts [{}, {}] {}, {} wide, top {} of {}, {}", shape.rows, shape.hidden,
-                                        dtype_name(in), shape.intermediate, shape.top_k, shape.experts, spec.name()),
-                            shape.rows,
-                            [one](TestBackend& backend, Slice slice) { return run_moe(*one, backend, slice); }));
+  cases.push_back(make_case(
+      OpKind::kMoeExperts,
+      fmt::format("moe_experts [{}, {}] {}, {} wide, top {} of {}, {}", shape.rows, shape.hidden,
+                  dtype_name(in), shape.intermediate, shape.top_k, shape.experts, spec.name()),
+      shape.rows, [one](TestBackend& backend, Slice slice) { return run_moe(*one, backend, slice); }));
 }
 
 }  // namespace
@@ -147,8 +150,9 @@ Cases route_experts_cases(CaseSet set) {
   Random random(13);
   const bool published = set == CaseSet::kPublished;
   const std::vector<RouteShape> plain =
-      published ? std::vector<RouteShape>{{64, 6, 1, 1}}
-                : std::vector<RouteShape>{{1, 1, 1, 1}, {3, 2, 1, 1}, {17, 17, 1, 1}, {65, 6, 1, 1}, {8, 1, 1, 1}};
+      published
+          ? std::vector<RouteShape>{{64, 6, 1, 1}}
+          : std::vector<RouteShape>{{1, 1, 1, 1}, {3, 2, 1, 1}, {17, 17, 1, 1}, {65, 6, 1, 1}, {8, 1, 1, 1}};
   const std::vector<RouteShape> grouped =
       published ? std::vector<RouteShape>{{160, 6, 8, 3}, {256, 8, 8, 4}}
                 : std::vector<RouteShape>{{8, 2, 4, 2}, {12, 3, 3, 1}, {64, 8, 8, 4}, {5, 2, 5, 3}};
@@ -179,8 +183,8 @@ Cases moe_experts_cases(CaseSet set) {
     add_moe(cases, random, {1, 2048, 1408, 2, 2}, bf16, DType::kF32);
     return cases;
   }
-  const WeightSpec fp8{.format = WeightFormat::kFp8Block, .scale_dtype = DType::kF8E8M0, .block_rows = 16,
-                       .block_cols = 32};
+  const WeightSpec fp8{
+      .format = WeightFormat::kFp8Block, .scale_dtype = DType::kF8E8M0, .block_rows = 16, .block_cols = 32};
   for (DType in : {DType::kF32, DType::kBF16}) {
     for (const WeightSpec& spec : {bf16, f32, f16, fp8}) {
       add_moe(cases, random, {3, 63, 17, 5, 2}, spec, in);

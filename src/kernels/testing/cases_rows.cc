@@ -55,10 +55,11 @@ Cases add_cases(CaseSet set) {
 
 Cases silu_mul_cases(CaseSet set) {
   // exp of |x| < 12 to a few ulp
-  return element_cases(OpKind::kSiluMul, "silu_mul", set, 2, 32 * kRoundoff,
-                       [](TestBackend& backend, Mat a, const HostMat& b, Slice slice, Mat out) {
-                         return backend.run(OpKind::kSiluMul, SiluMulArgs{a, b.mat(slice.first, slice.count), out});
-                       });
+  return element_cases(
+      OpKind::kSiluMul, "silu_mul", set, 2, 32 * kRoundoff,
+      [](TestBackend& backend, Mat a, const HostMat& b, Slice slice, Mat out) {
+        return backend.run(OpKind::kSiluMul, SiluMulArgs{a, b.mat(slice.first, slice.count), out});
+      });
 }
 
 Cases convert_cases(CaseSet set) {
@@ -78,14 +79,14 @@ Cases embed_cases(CaseSet set) {
       const HostMat values = HostMat::normal(random, table, vocab, cols, 1.0f);
       std::vector<int32_t> ids;
       for (int64_t r = 0; r < rows; ++r) ids.push_back(static_cast<int32_t>(random.below(vocab)));
-      cases.push_back(make_case(OpKind::kEmbed, shape_name("embed", rows, cols, table, out), rows,
-                                [=](TestBackend& backend, Slice slice) -> StatusOr<Outputs> {
-                                  HostMat result(out, slice.count, cols, 3);
-                                  RETURN_IF_ERROR(backend.run(
-                                      OpKind::kEmbed,
-                                      EmbedArgs{values.mat(), ids.data() + slice.first, result.mat()}));
-                                  return Outputs{output_of("out", result, 0, rounding_tolerance(out))};
-                                }));
+      cases.push_back(
+          make_case(OpKind::kEmbed, shape_name("embed", rows, cols, table, out), rows,
+                    [=](TestBackend& backend, Slice slice) -> StatusOr<Outputs> {
+                      HostMat result(out, slice.count, cols, 3);
+                      RETURN_IF_ERROR(backend.run(
+                          OpKind::kEmbed, EmbedArgs{values.mat(), ids.data() + slice.first, result.mat()}));
+                      return Outputs{output_of("out", result, 0, rounding_tolerance(out))};
+                    }));
     });
   }
   return cases;
@@ -115,8 +116,9 @@ namespace {
 
 enum class NormForm : uint8_t { kPlain, kResidual, kResidualOnly, kInPlace };
 
-StatusOr<Outputs> run_norm(TestBackend& backend, Slice slice, NormForm form, const HostMat& x, const HostMat& residual,
-                           const HostMat& weight, DType weight_dtype, DType out_dtype) {
+StatusOr<Outputs> run_norm(TestBackend& backend, Slice slice, NormForm form, const HostMat& x,
+                           const HostMat& residual, const HostMat& weight, DType weight_dtype,
+                           DType out_dtype) {
   HostMat x_copy = x, residual_copy = residual;
   HostMat result(out_dtype, x.rows(), x.cols(), 2);
   RmsNormArgs args{};
@@ -132,8 +134,8 @@ StatusOr<Outputs> run_norm(TestBackend& backend, Slice slice, NormForm form, con
 
   // Only the slice's rows were written: compare those.
   const auto part = [&](const char* name, const HostMat& mat, double relative) {
-    Output output{name, mat.cols(), relative > 0 ? 8 * kRoundoff : 0, relative, {}, mat.margins_intact(),
-                  mat.mat().dtype != DType::kF32};
+    Output output{name, mat.cols(),           relative > 0 ? 8 * kRoundoff : 0, relative,
+                  {},   mat.margins_intact(), mat.mat().dtype != DType::kF32};
     for (int64_t r = slice.first; r < slice.first + slice.count; ++r) {
       for (int64_t c = 0; c < mat.cols(); ++c) output.values.push_back(mat.at(r, c));
     }
@@ -162,12 +164,13 @@ Cases rms_norm_cases(CaseSet set) {
         if (form != NormForm::kResidual && residual_dtype != DType::kF32) continue;
         const HostMat residual = HostMat::normal(random, residual_dtype, rows, cols, 2.0f, 1);
         const HostMat weight = HostMat::normal(random, weight_dtype, 1, cols, 1.0f);
-        cases.push_back(make_case(OpKind::kRmsNorm,
-                                  fmt::format("{} form {} residual {}", shape_name("rms_norm", rows, cols, in, out),
-                                              static_cast<int>(form), dtype_name(residual_dtype)),
-                                  rows, [=](TestBackend& backend, Slice slice) {
-                                    return run_norm(backend, slice, form, x, residual, weight, weight_dtype, out);
-                                  }));
+        cases.push_back(
+            make_case(OpKind::kRmsNorm,
+                      fmt::format("{} form {} residual {}", shape_name("rms_norm", rows, cols, in, out),
+                                  static_cast<int>(form), dtype_name(residual_dtype)),
+                      rows, [=](TestBackend& backend, Slice slice) {
+                        return run_norm(backend, slice, form, x, residual, weight, weight_dtype, out);
+                      }));
       }
     });
   }
@@ -187,11 +190,13 @@ Cases rope_cases(CaseSet set) {
   const int64_t rows = 17, positions = 50;
   for (const Shape& shape : shapes) {
     for (RopeLayout layout : {RopeLayout::kInterleaved, RopeLayout::kHalfSplit}) {
-      const HostMat x = HostMat::normal(random, DType::kF32, rows, int64_t{shape.heads} * shape.head_stride, 1.0f, 3);
+      const HostMat x =
+          HostMat::normal(random, DType::kF32, rows, int64_t{shape.heads} * shape.head_stride, 1.0f, 3);
       std::vector<float> table;
       for (int64_t p = 0; p < positions; ++p) {
         for (int32_t i = 0; i < shape.dim; ++i) {
-          const double angle = static_cast<double>(p) * std::pow(100.0, -2.0 * (i % (shape.dim / 2)) / shape.dim);
+          const double angle =
+              static_cast<double>(p) * std::pow(100.0, -2.0 * (i % (shape.dim / 2)) / shape.dim);
           table.push_back(static_cast<float>(i < shape.dim / 2 ? std::cos(angle) : std::sin(angle)));
         }
       }
@@ -203,8 +208,14 @@ Cases rope_cases(CaseSet set) {
                       shape.head_stride, static_cast<int>(layout)),
           rows, [=](TestBackend& backend, Slice slice) -> StatusOr<Outputs> {
             HostMat copy = x;
-            const RopeArgs args{copy.mat(slice.first, slice.count), shape.heads,  shape.head_stride, shape.offset,
-                                shape.dim, layout, at.data() + slice.first, table.data()};
+            const RopeArgs args{copy.mat(slice.first, slice.count),
+                                shape.heads,
+                                shape.head_stride,
+                                shape.offset,
+                                shape.dim,
+                                layout,
+                                at.data() + slice.first,
+                                table.data()};
             RETURN_IF_ERROR(backend.run(OpKind::kRope, args));
             Output output{"x", copy.cols(), 16 * kRoundoff, 4 * kRoundoff, {}, copy.margins_intact()};
             for (int64_t r = slice.first; r < slice.first + slice.count; ++r) {

@@ -38,7 +38,9 @@ StatusOr<Outputs> run_sample(const SampleCase& one, TestBackend& backend, Slice 
       top_logprobs[r * kTopStride + i] = -7;
     }
   }
-  const auto floats = [](const std::vector<int32_t>& values) { return std::vector<float>(values.begin(), values.end()); };
+  const auto floats = [](const std::vector<int32_t>& values) {
+    return std::vector<float>(values.begin(), values.end());
+  };
   const double absolute = sum_tolerance(one.logits.cols(), 1e-3);
   Outputs outputs;
   outputs.push_back({"tokens", 1, 0, 0, floats(tokens), true});
@@ -82,20 +84,23 @@ void add_sample(Cases& cases, Random& random, int64_t rows, int64_t vocab, float
   auto one = std::make_shared<SampleCase>();
   one->logits = HostMat::normal(random, DType::kF32, rows, vocab, spread, 3);
   for (int i = 0; i < 40; ++i) one->prompt.push_back(static_cast<int32_t>(random.below(vocab)));
-  for (int i = 0; i < 30; ++i) one->output.push_back(static_cast<int32_t>(random.below(std::min<int64_t>(vocab, 20))));
+  for (int i = 0; i < 30; ++i)
+    one->output.push_back(static_cast<int32_t>(random.below(std::min<int64_t>(vocab, 20))));
   for (int i = 0; i < 5; ++i) {
     one->bias_ids.push_back(static_cast<int32_t>(random.below(vocab)));
     one->bias_values.push_back(4 * random.signed_unit());
   }
-  for (int64_t i = 0; i < (vocab + 31) / 32; ++i) one->mask.push_back(static_cast<uint32_t>(random.next() >> 32) | 1u);
+  for (int64_t i = 0; i < (vocab + 31) / 32; ++i)
+    one->mask.push_back(static_cast<uint32_t>(random.next() >> 32) | 1u);
   for (int64_t r = 0; r < rows; ++r) one->rows.push_back(row_of(*one, random, r));
   if (rows > 20) {
     one->logits.put(20, vocab / 2, NAN);
     one->logits.put(19, vocab - 1, -std::numeric_limits<float>::infinity());
     for (int64_t v = 0; v < vocab; ++v) one->logits.put(18, v, 0.5f);  // all equal: ties by id
   }
-  cases.push_back(make_case(OpKind::kSample, fmt::format("sample {} rows of {} spread {}", rows, vocab, spread), rows,
-                            [one](TestBackend& backend, Slice slice) { return run_sample(*one, backend, slice); }));
+  cases.push_back(
+      make_case(OpKind::kSample, fmt::format("sample {} rows of {} spread {}", rows, vocab, spread), rows,
+                [one](TestBackend& backend, Slice slice) { return run_sample(*one, backend, slice); }));
 }
 
 }  // namespace

@@ -15,15 +15,16 @@ HostMat::HostMat(DType dtype, int64_t rows, int64_t cols, int64_t padding)
   bytes_.assign(static_cast<size_t>(rows * stride_ * bytes_of(dtype) + 2 * kMargin), kFill);
 }
 
-HostMat HostMat::normal(Random& random, DType dtype, int64_t rows, int64_t cols, float deviation, int64_t padding) {
+HostMat HostMat::normal(Random& random, DType dtype, int64_t rows, int64_t cols, float deviation,
+                        int64_t padding) {
   HostMat mat(dtype, rows, cols, padding);
   for (int64_t r = 0; r < rows; ++r) fill_normal(random, dtype, mat.mat(r).data, cols, deviation);
   return mat;
 }
 
 Mat HostMat::mat(int64_t first, int64_t count) const {
-  return {static_cast<char*>(data()) + first * stride_ * bytes_of(dtype_), count < 0 ? rows_ - first : count, cols_,
-          stride_, dtype_};
+  return {static_cast<char*>(data()) + first * stride_ * bytes_of(dtype_), count < 0 ? rows_ - first : count,
+          cols_, stride_, dtype_};
 }
 
 float HostMat::at(int64_t row, int64_t col) const { return ref::get(mat(), row, col); }

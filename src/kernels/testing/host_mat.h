@@ -1,6 +1,6 @@
-// A matrix in host memory for kernel tests. Everything that holds no element (the padding of rows and a margin behind
-// the last) is filled with ones, which are NaN in every floating format: a kernel that reads it shows NaN, one that
-// writes it is caught by margins_intact().
+// A matrix in host memory for kernel tests. Everything that holds no element (the padding of rows and a
+// margin behind the last) is filled with ones, which are NaN in every floating format: a kernel that reads it
+// shows NaN, one that writes it is caught by margins_intact().
 #pragma once
 
 #include <cstdint>
@@ -36,7 +36,8 @@ class HostMat {
   int64_t rows_ = 0;
   int64_t cols_ = 0;
   int64_t stride_ = 0;
-  // Offset and not a pointer, so that copying a HostMat copies its contents; the vector's alignment is the heap's (16).
+  // Offset and not a pointer, so that copying a HostMat copies its contents; the vector's alignment is the
+  // heap's (16).
   int64_t offset_ = 0;
   std::vector<uint8_t> bytes_;
 };

@@ -20,7 +20,12 @@ std::unique_ptr<OpCase> make_case(OpKind kind, std::string name, int64_t rows, R
 }
 
 Output output_of(std::string name, const HostMat& result, double absolute, double relative) {
-  Output output{std::move(name), result.cols(), absolute, relative, {}, result.margins_intact(),
+  Output output{std::move(name),
+                result.cols(),
+                absolute,
+                relative,
+                {},
+                result.margins_intact(),
                 result.mat().dtype != DType::kF32};
   output.values.reserve(static_cast<size_t>(result.rows() * result.cols()));
   for (int64_t r = 0; r < result.rows(); ++r) {

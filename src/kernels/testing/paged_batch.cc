@@ -11,7 +11,8 @@ constexpr uint8_t kFill = 0xFF;  // NaN in every format of a cache
 
 }  // namespace
 
-PagedBatch::PagedBatch(Random& random, std::vector<SegmentSpec> segments, int32_t block_tokens, int64_t window)
+PagedBatch::PagedBatch(Random& random, std::vector<SegmentSpec> segments, int32_t block_tokens,
+                       int64_t window)
     : segments_(std::move(segments)), block_tokens_(block_tokens) {
   for (const SegmentSpec& segment : segments_) {
     rows_ += segment.rows;
@@ -39,7 +40,8 @@ std::unique_ptr<BatchView> PagedBatch::view(Slice slice) const {
   view->query_start.push_back(0);
   for (size_t s = 0; s < segments_.size(); ++s) {
     const SegmentSpec& segment = segments_[s];
-    const int64_t first = std::max(slice.first, row), last = std::min(slice.first + slice.count, row + segment.rows);
+    const int64_t first = std::max(slice.first, row),
+                  last = std::min(slice.first + slice.count, row + segment.rows);
     const int64_t position_of_row0 = segment.context - segment.rows - row;
     row += segment.rows;
     if (first >= last) continue;
@@ -68,7 +70,9 @@ std::unique_ptr<BatchView> PagedBatch::view(Slice slice) const {
   return view;
 }
 
-std::string CacheSpec::name() const { return fmt::format("cache {}+{}", dtype_name(dtype), dtype_name(rope_dtype)); }
+std::string CacheSpec::name() const {
+  return fmt::format("cache {}+{}", dtype_name(dtype), dtype_name(rope_dtype));
+}
 
 std::vector<CacheSpec> cache_specs() {
   return {{DType::kF32, DType::kF32, 1, 1},
@@ -77,7 +81,8 @@ std::vector<CacheSpec> cache_specs() {
           {DType::kF8E5M2, DType::kBF16, 1, 1}};
 }
 
-CacheData::CacheData(const CacheSpec& spec, int32_t blocks, int32_t block_tokens, int64_t values, int64_t rope_values)
+CacheData::CacheData(const CacheSpec& spec, int32_t blocks, int32_t block_tokens, int64_t values,
+                     int64_t rope_values)
     : spec_(spec), blocks_(blocks), block_tokens_(block_tokens), values_(values), rope_values_(rope_values) {
   record_bytes_ = values * bytes_of(spec.dtype) + rope_values * bytes_of(spec.rope_dtype);
   token_bytes_ = (record_bytes_ + 15) / 16 * 16 + 16;
@@ -98,8 +103,14 @@ void CacheData::fill(Random& random) {
 }
 
 CacheLayer CacheData::layer() const {
-  return {const_cast<uint8_t*>(bytes_.data()), block_stride_, token_bytes_, block_tokens_, spec_.dtype,
-          spec_.rope_dtype, spec_.k_scale, spec_.v_scale};
+  return {const_cast<uint8_t*>(bytes_.data()),
+          block_stride_,
+          token_bytes_,
+          block_tokens_,
+          spec_.dtype,
+          spec_.rope_dtype,
+          spec_.k_scale,
+          spec_.v_scale};
 }
 
 }  // namespace hadal::testing

@@ -1,5 +1,5 @@
-// A batch over a paged cache for attention tests: segments of query rows, scrambled block tables, a cache of random
-// records. The null block (and every byte that is no record) holds NaN: what is read from there shows.
+// A batch over a paged cache for attention tests: segments of query rows, scrambled block tables, a cache of
+// random records. The null block (and every byte that is no record) holds NaN: what is read from there shows.
 #pragma once
 
 #include <cstdint>
@@ -56,8 +56,8 @@ struct CacheSpec {
 /// Every dtype that caches come in; fp8 ones with scales.
 std::vector<CacheSpec> cache_specs();
 
-/// Records of `values` elements in `dtype` and then `rope_values` in `rope_dtype`, with padding between records and
-/// between blocks.
+/// Records of `values` elements in `dtype` and then `rope_values` in `rope_dtype`, with padding between
+/// records and between blocks.
 class CacheData {
  public:
   CacheData(const CacheSpec& spec, int32_t blocks, int32_t block_tokens, int64_t values, int64_t rope_values);

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "kernels/api/op_names.h"
+
 namespace hadal::testing {
 namespace {
 
@@ -22,7 +24,8 @@ StatusOr<std::unique_ptr<TestBackend>> TestBackend::open(const BackendApi* api, 
   options.isa = isa.empty() ? nullptr : isa.c_str();
   BackendDevice* device = nullptr;
   BackendError error{};
-  if (api->open(&options, &device, &error) != 0) return failed_precondition("{}: {}", api->name, error.message);
+  if (api->open(&options, &device, &error) != 0)
+    return failed_precondition("{}: {}", api->name, error.message);
   return std::unique_ptr<TestBackend>(new TestBackend(api, device));
 }
 
@@ -51,16 +54,17 @@ Workspace TestBackend::make_workspace(uint64_t bytes) {
 }
 
 Status TestBackend::run_checked(OpKind kind, const void* args) {
-  if (!supports(kind, args)) return unimplemented("{}: does not support op {}", api_->name, static_cast<int>(kind));
+  if (!supports(kind, args)) return unimplemented("{}: does not support {}", api_->name, op_name(kind));
   BackendError error{};
   if (api_->run(device_, nullptr, kind, args, &error) != 0) {
     return internal_error("{}: {}", api_->name, error.message);
   }
-  if (api_->stream_wait(device_, nullptr, &error) != 0) return internal_error("{}: {}", api_->name, error.message);
+  if (api_->stream_wait(device_, nullptr, &error) != 0)
+    return internal_error("{}: {}", api_->name, error.message);
   if (workspace_.data == nullptr) return OkStatus();
   const auto* guard = static_cast<const uint8_t*>(workspace_.data) + workspace_.bytes;
   if (!std::all_of(guard, guard + kGuardBytes, [](uint8_t byte) { return byte == kGuard; })) {
-    return internal_error("{}: op {} wrote beyond its workspace", api_->name, static_cast<int>(kind));
+    return internal_error("{}: {} wrote beyond its workspace", api_->name, op_name(kind));
   }
   return OkStatus();
 }

@@ -1,5 +1,5 @@
-// A backend as kernel tests drive it: straight through the C table, so that no other room is needed. Every op gets a
-// workspace of exactly the bytes it asks for, followed by a guard that must come back untouched.
+// A backend as kernel tests drive it: straight through the C table, so that no other room is needed. Every op
+// gets a workspace of exactly the bytes it asks for, followed by a guard that must come back untouched.
 //
 // Threads: one. A failed open or prepare ends in a Status with the backend's message.
 #pragma once
@@ -19,7 +19,9 @@ class TestBackend;
 class TestGroup {
  public:
   TestGroup(TestBackend* backend, PreparedGroup* group) : backend_(backend), group_(group) {}
-  TestGroup(TestGroup&& other) noexcept : backend_(other.backend_), group_(other.group_) { other.group_ = nullptr; }
+  TestGroup(TestGroup&& other) noexcept : backend_(other.backend_), group_(other.group_) {
+    other.group_ = nullptr;
+  }
   TestGroup& operator=(TestGroup&&) = delete;
   ~TestGroup();
   const PreparedGroup* get() const { return group_; }

@@ -45,7 +45,8 @@ void compare_roundings(const Output& got, const Output& want, Judge& judge) {
   size_t apart = 0;
   for (size_t k = 0; k < want.values.size(); ++k) apart += got.values[k] != want.values[k] ? 1 : 0;
   if (apart > kFewApart + want.values.size() / 5) {
-    judge.fail(fmt::format("{}: {} of {} values are rounded otherwise", want.name, apart, want.values.size()));
+    judge.fail(
+        fmt::format("{}: {} of {} values are rounded otherwise", want.name, apart, want.values.size()));
   }
 }
 
@@ -57,9 +58,10 @@ void compare(const Outputs& actual, const Outputs& expected, Judge& judge) {
     if (!got.margins_intact) judge.fail(fmt::format("{}: wrote outside its rows", want.name));
     for (size_t k = 0; k < want.values.size(); ++k) {
       if (close(got.values[k], want.values[k], want)) continue;
-      judge.fail(fmt::format("{} [{}, {}]: {} instead of {} (difference {}, allowed {} + {} relative)", want.name,
-                             k / static_cast<size_t>(want.width), k % static_cast<size_t>(want.width), got.values[k],
-                             want.values[k], std::abs(got.values[k] - want.values[k]), want.absolute, want.relative));
+      judge.fail(fmt::format("{} [{}, {}]: {} instead of {} (difference {}, allowed {} + {} relative)",
+                             want.name, k / static_cast<size_t>(want.width),
+                             k % static_cast<size_t>(want.width), got.values[k], want.values[k],
+                             std::abs(got.values[k] - want.values[k]), want.absolute, want.relative));
     }
   }
 }
@@ -73,7 +75,8 @@ void compare_bits(const Outputs& part, const Outputs& whole, Slice slice, Judge&
       const float a = part[i].values[k], b = whole[i].values[offset + k];
       if (std::bit_cast<uint32_t>(a) == std::bit_cast<uint32_t>(b)) continue;
       judge.fail(fmt::format("{} [{}, {}]: {} in rows {}+{}, {} in the whole", whole[i].name,
-                             slice.first + static_cast<int64_t>(k / width), k % width, a, slice.first, slice.count, b));
+                             slice.first + static_cast<int64_t>(k / width), k % width, a, slice.first,
+                             slice.count, b));
     }
   }
 }
@@ -83,7 +86,8 @@ std::vector<Slice> slices_of(int64_t rows) {
   for (int64_t row : std::set<int64_t>{0, 1, rows / 2, rows - 1}) {
     if (row < rows) slices.push_back({row, 1});
   }
-  for (int64_t first = 0; first < rows; first += 7) slices.push_back({first, std::min<int64_t>(7, rows - first)});
+  for (int64_t first = 0; first < rows; first += 7)
+    slices.push_back({first, std::min<int64_t>(7, rows - first)});
   if (rows > 1) slices.push_back({0, rows / 2});
   if (rows > 1) slices.push_back({rows / 2, rows - rows / 2});
   return slices;
@@ -99,7 +103,8 @@ void add_kernels(const TestBackend& backend, TwinReport& report) {
 std::unique_ptr<TestBackend> open_or_report(const TwinTarget& target, int32_t threads, TwinReport& report) {
   auto backend = TestBackend::open(target.api, target.isa, threads);
   if (backend.ok()) return std::move(*backend);
-  report.failures.push_back(fmt::format("{} ({}): {}", target.api->name, target.isa, message_of(backend.status())));
+  report.failures.push_back(
+      fmt::format("{} ({}): {}", target.api->name, target.isa, message_of(backend.status())));
   return nullptr;
 }
 

@@ -1,6 +1,6 @@
-// The twin test: a backend's kernels against the oracle's, op by op, over odd sizes and the published models' shapes, and
-// against themselves: the same row alone and in a batch, a prompt whole and in chunks, one thread and two must give the
-// same bits (docs/contracts/same-tokens.md).
+// The twin test: a backend's kernels against the oracle's, op by op, over odd sizes and the published models'
+// shapes, and against themselves: the same row alone and in a batch, a prompt whole and in chunks, one thread
+// and two must give the same bits (docs/contracts/same-tokens.md).
 #pragma once
 
 #include <string>
@@ -10,8 +10,8 @@
 
 namespace hadal::testing {
 
-/// kOdd: sizes around vector widths and tiles, padded strides, every dtype and format. kPublished: the shapes of the
-/// published models (head sizes, ranks, widths), few rows.
+/// kOdd: sizes around vector widths and tiles, padded strides, every dtype and format. kPublished: the shapes
+/// of the published models (head sizes, ranks, widths), few rows.
 enum class CaseSet : uint8_t { kOdd, kPublished };
 
 /// The cases of one op; empty for composites (device/ tests those against their lowering).
@@ -19,7 +19,7 @@ Cases cases_of(OpKind kind, CaseSet set);
 
 struct TwinReport {
   int cases = 0;
-  std::vector<std::string> failures;     // case, output, row, column, values, tolerance
+  std::vector<std::string> failures;      // case, output, row, column, values, tolerance
   std::vector<std::string> kernels_used;  // by the backend under test
 };
 

@@ -18,12 +18,17 @@ int64_t blocks(int64_t size, int64_t block) { return (size + block - 1) / block;
 std::string WeightSpec::name() const {
   std::string text;
   switch (format) {
-    case WeightFormat::kDense: text = dtype_name(dtype); break;
+    case WeightFormat::kDense:
+      text = dtype_name(dtype);
+      break;
     case WeightFormat::kFp8Block:
       text = fmt::format("fp8 {}x{} {}", block_rows, block_cols, dtype_name(scale_dtype));
       break;
-    case WeightFormat::kAwqGemm: text = fmt::format("awq g{}", group); break;
-    default: text = "absent";
+    case WeightFormat::kAwqGemm:
+      text = fmt::format("awq g{}", group);
+      break;
+    default:
+      text = "absent";
   }
   return bias ? text + " bias" : text;
 }
@@ -33,8 +38,12 @@ WeightData::WeightData(Random& random, const WeightSpec& spec, int64_t rows, int
   ref_.rows = rows;
   ref_.cols = cols;
   switch (spec.format) {
-    case WeightFormat::kFp8Block: fill_fp8(random, spec, deviation); break;
-    case WeightFormat::kAwqGemm: fill_awq(random, spec, deviation); break;
+    case WeightFormat::kFp8Block:
+      fill_fp8(random, spec, deviation);
+      break;
+    case WeightFormat::kAwqGemm:
+      fill_awq(random, spec, deviation);
+      break;
     default:
       ref_.dtype = spec.dtype;
       data_ = bytes_for(rows * cols, spec.dtype);

@@ -1,5 +1,5 @@
-// Random weights in every checkpoint format, with the memory that a WeightRef points into. Values are about normal with
-// the given deviation, so that tolerances can be derived from it.
+// Random weights in every checkpoint format, with the memory that a WeightRef points into. Values are about
+// normal with the given deviation, so that tolerances can be derived from it.
 #pragma once
 
 #include <cstdint>
@@ -18,7 +18,7 @@ struct WeightSpec {
   DType scale_dtype = DType::kF32;  // fp8
   int32_t block_rows = 128;         // fp8
   int32_t block_cols = 128;
-  int32_t group = 64;               // awq
+  int32_t group = 64;  // awq
   bool bias = false;
   std::string name() const;
 };
