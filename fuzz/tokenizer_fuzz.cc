@@ -1,0 +1,87 @@
+// deps: hadal_text
+// A tokenizer from arbitrary bytes: "tokenizer.json NUL tokenizer_config.json NUL text". What loads must
+// encode and decode any text without fault, and hold what tokenizer.h and detokenizer.h promise.
+#include <cstdint>
+#include <cstdlib>
+#include <string>
+#include <string_view>
+
+#include "text/detokenizer.h"
+#include "text/tokenizer.h"
+
+namespace {
+
+using hadal::AddSpecial;
+using hadal::Detokenizer;
+using hadal::SkipSpecial;
+using hadal::Tokenizer;
+
+std::string_view cut_field(std::string_view& rest) {
+  const size_t end = rest.find('\0');
+  const std::string_view field = rest.substr(0, end);
+  rest.remove_prefix(end == std::string_view::npos ? rest.size() : end + 1);
+  return field;
+}
+
+void require(bool holds) {
+  if (!holds) std::abort();
+}
+
+// Is a text whole UTF-8? By its own short rules, not the library's.
+bool is_utf8(std::string_view text) {
+  for (size_t at = 0; at < text.size();) {
+    const auto lead = static_cast<unsigned char>(text[at]);
+    const size_t more = lead < 0x80   ? 0
+                        : lead < 0xC2 ? 9
+                        : lead < 0xE0 ? 1
+                        : lead < 0xF0 ? 2
+                        : lead < 0xF5 ? 3
+                                      : 9;
+    if (at + more >= text.size()) return false;
+    for (size_t i = 1; i <= more; ++i) {
+      if ((static_cast<unsigned char>(text[at + i]) & 0xC0) != 0x80) return false;
+    }
+    at += 1 + more;
+  }
+  return true;
+}
+
+void round_trip(const std::shared_ptr<const Tokenizer>& tokenizer, std::string_view text) {
+  const std::vector<int32_t> ids = tokenizer->encode(text, AddSpecial::kYes);
+  for (const int32_t id : ids) {
+    require(id >= 0 && id < tokenizer->vocab_size());
+    tokenizer->token_bytes(id);
+  }
+  for (const SkipSpecial mode : {SkipSpecial::kNo, SkipSpecial::kYes}) {
+    const std::string whole = tokenizer->decode(ids, mode);
+    require(is_utf8(whole));
+    Detokenizer detokenizer(tokenizer, mode);
+    std::string streamed;
+    for (const int32_t id : ids) {
+      const std::string part = detokenizer.push(id);
+      require(is_utf8(part));
+      streamed += part;
+    }
+    streamed += detokenizer.flush();
+    require(streamed == whole);
+  }
+}
+
+}  // namespace
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  if (size > 64 * 1024) return 0;
+  std::string_view rest(reinterpret_cast<const char*>(data), size);
+  const std::string_view tokenizer_json = cut_field(rest);
+  const std::string_view config_json = cut_field(rest);
+  const auto tokenizer = Tokenizer::from_json(tokenizer_json, config_json);
+  if (!tokenizer.ok()) return 0;
+  round_trip(*tokenizer, rest.substr(0, 512));
+  // The bytes as ids, and some that are none.
+  std::vector<int32_t> ids;
+  for (size_t i = 0; i < rest.size() && i < 256; ++i) ids.push_back(static_cast<uint8_t>(rest[i]) - 3);
+  require(is_utf8((*tokenizer)->decode(ids, SkipSpecial::kNo)));
+  for (const std::string& name : (*tokenizer)->chat_template_names())
+    require((*tokenizer)->chat_template(name).has_value());
+  return 0;
+}
