@@ -336,8 +336,8 @@ TEST_P(DeviceRunnerTest, RefusesACacheThatCannotHoldOneSequence) {
 
 INSTANTIATE_TEST_SUITE_P(Models, DeviceRunnerTest,
                          ::testing::Values("mla/ref", "window/ref", "mla/cpu", "window/cpu"),
-                         [](const auto& info) {
-                           std::string name = info.param;
+                         [](const auto& test) {
+                           std::string name = test.param;
                            name[name.find('/')] = '_';
                            return name;
                          });
