@@ -1110,7 +1110,7 @@ def random_expression(rng, depth):
     if kind == 4:
         return f"({sub()} if {sub()} else {sub()})"
     if kind == 5:
-        return f"{sub()}[{rng.choice(['0', '-1', '1:', ':-1', '::-1', '::2', 'n', chr(39) + 'a' + chr(39), '1:3', '-2:', '5'])}]"
+        return f"{rng.choice(list(VARIABLES))}[{rng.choice(['0', '-1', '1:', ':-1', '::-1', '::2', 'n', chr(39) + 'a' + chr(39), '1:3', '-2:', '5'])}]"
     if kind == 6:
         return f"{sub()}.{rng.choice(['upper()', 'lower()', 'strip()', 'split()', 'split(' + chr(39) + 'a' + chr(39) + ')', 'items()', 'keys() | list', 'get(' + chr(39) + 'a' + chr(39) + ')', 'title()', 'a', 'role', 'count(1)', 'startswith(' + chr(39) + 'a' + chr(39) + ')', 'isdigit()', 'nosuch'])}"
     if kind == 7:

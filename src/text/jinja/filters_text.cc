@@ -64,6 +64,8 @@ Value filter_escape(Runtime& r, const Value& self, const Bound&) {
 Value filter_forceescape(Runtime& r, const Value& self, const Bound&) { return r.text(escape_html(soft(r, self)), true); }
 
 Value filter_indent(Runtime& r, const Value& self, const Bound& arguments) {
+  if (self.is_undefined()) fail_undefined(self);
+  if (!self.is_string()) fail("indent: expected a string, not {}", type_name(self));
   std::string indention;
   if (arguments.get(0) != nullptr && arguments.at(0).is_string()) {
     indention = arguments.text(0);

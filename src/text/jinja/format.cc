@@ -137,7 +137,7 @@ class PercentFormatter {
       out += conversion(++i);
     }
     const auto* tuple = arguments_.as<Tuple>();
-    const bool all_used = tuple ? next_ >= tuple->object->items.size() : next_ > 0 || arguments_.is<Dict*>() || arguments_.is<List>();
+    const bool all_used = tuple ? next_ >= tuple->object->items.size() : next_ > 0 || arguments_.is<Dict*>() || arguments_.is<List>() || arguments_.is_undefined();
     if (!all_used) fail("not all arguments converted during string formatting");
     return out;
   }

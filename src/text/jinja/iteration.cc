@@ -23,7 +23,7 @@ struct TextIterator : Iterator {
     if (position >= text.size()) return std::nullopt;
     const size_t begin = position;
     next_code_point(text, position);
-    return runtime->text(std::string(text.substr(begin, position - begin)), value.is_markup());
+    return runtime->text(text.substr(begin, position - begin));
   }
 };
 

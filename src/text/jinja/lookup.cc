@@ -186,7 +186,8 @@ Value get_slice(Runtime& runtime, const Value& object, const Value& start, const
   const auto* range = object.as<Range*>();
   const Sequence* sequence = object.sequence();
   if (range == nullptr && sequence == nullptr) {
-    return runtime.undefined(describe_object(object) + " has no such slice");
+    if (object.is<Dict*>()) fail("unhashable type: 'slice'");
+    fail("'{}' object is not subscriptable", type_name(object));
   }
   const SliceBounds bounds =
       slice_bounds(start, stop, step, range ? (*range)->size() : sequence->items.size());
