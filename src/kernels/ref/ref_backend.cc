@@ -46,8 +46,7 @@ int32_t guarded(BackendError* error, Body body) {
   }
 }
 
-// ---- device and memory
-// ----------------------------------------------------------------------------------------------
+// ---- device and memory ------------------------------------------------------------------------------------
 
 int32_t open_device(const BackendOptions*, BackendDevice** device, BackendError* error) {
   return guarded(error, [&] {
@@ -90,8 +89,7 @@ int32_t copy(BackendDevice*, BackendStream*, void* to, const void* from, uint64_
   return 0;
 }
 
-// ---- weights
-// --------------------------------------------------------------------------------------------------------
+// ---- weights ----------------------------------------------------------------------------------------------
 
 int32_t prepare(BackendDevice*, const WeightGroup* weights, PreparedGroup** group, BackendError* error) {
   return guarded(error, [&] {
@@ -105,8 +103,7 @@ void discard(BackendDevice*, PreparedGroup* group) { delete self(group); }
 
 uint64_t prepared_bytes(BackendDevice*, const PreparedGroup*) { return 0; }
 
-// ---- ops
-// ------------------------------------------------------------------------------------------------------------
+// ---- ops --------------------------------------------------------------------------------------------------
 
 /// One row an op: its name, the function, and the workspace where it has one.
 struct Op {
@@ -185,8 +182,7 @@ int32_t run(BackendDevice* device, BackendStream*, OpKind kind, const void* args
   });
 }
 
-// ---- streams and reports
-// --------------------------------------------------------------------------------------------
+// ---- streams and reports ----------------------------------------------------------------------------------
 
 int32_t stream_create(BackendDevice*, BackendStream** stream, BackendError*) {
   *stream = nullptr;

@@ -35,8 +35,7 @@ int64_t longest(const std::vector<SegmentSpec>& segments) {
   return context;
 }
 
-// ---- MLA
-// ------------------------------------------------------------------------------------------------------------
+// ---- MLA --------------------------------------------------------------------------------------------------
 
 struct MlaCase {
   MlaShape shape;
@@ -106,8 +105,7 @@ void add_mla(Cases& cases, Random& random, const MlaShape& shape, const std::vec
       rows, [one](TestBackend& backend, Slice slice) { return run_mla(*one, backend, slice); }));
 }
 
-// ---- GQA
-// ------------------------------------------------------------------------------------------------------------
+// ---- GQA --------------------------------------------------------------------------------------------------
 
 struct GqaShape {
   int32_t heads, kv_heads, head_dim, window;

@@ -70,8 +70,7 @@ void add_route(Cases& cases, Random& random, const RouteShape& shape, ScoringFun
                 rows, [one](TestBackend& backend, Slice slice) { return run_route(*one, backend, slice); }));
 }
 
-// ---- experts
-// --------------------------------------------------------------------------------------------------------
+// ---- experts ----------------------------------------------------------------------------------------------
 
 struct MoeShape {
   int64_t rows, hidden, intermediate;
