@@ -3,6 +3,7 @@
 
     python3 tools/jinja_differential.py            write tests/data/jinja/*.cases.json
     python3 tools/jinja_differential.py --check    write nothing; exit 1 if a recorded case no longer holds
+    python3 tools/jinja_differential.py --corpus           write the seeds of fuzz/corpus/template from the same cases
     python3 tools/jinja_differential.py --random N [SEED]   print N random expression cases (JSON) to compare by hand
 
 Needs Jinja2 3.1 (Debian: python3-jinja2). The environment is the one Hugging Face transformers renders chat
@@ -1127,7 +1128,51 @@ def random_cases(count, seed):
         yield dict(name=f"random_{seed}_{i}", template=template, **render(template))
 
 
+CALLS = """r</think>Let me look.
+
+<｜DSML｜BLOCK>
+<｜DSML｜invoke name="f">
+<｜DSML｜parameter name="x" string="true">1</｜DSML｜parameter>
+<｜DSML｜parameter name="y" string="false">{"a": [1]}</｜DSML｜parameter>
+</｜DSML｜invoke>
+</｜DSML｜BLOCK><｜end▁of▁sentence｜>"""
+
+
+def write_corpus():
+    """A few dozen seeds: the cases that render, many to a file; those that fail, one to a file, every third of them."""
+    folder = OUT.parent.parent.parent / "fuzz" / "corpus" / "template"
+    folder.mkdir(parents=True, exist_ok=True)
+    for old in folder.iterdir():
+        old.unlink()
+    cases = all_cases()
+    good = [r["template"] for r in cases["expressions"] if "expected" in r]
+    bad = [r["template"] for rows in cases.values() for r in rows if "expected_error" in r]
+    for i in range(0, len(good), 60):
+        (folder / f"expressions_{i // 60:02}").write_text("\n".join(good[i:i + 60]), "utf-8")
+    statements = [r["template"] for r in cases["statements"] if "expected" in r]
+    for i in range(0, len(statements), 12):
+        (folder / f"statements_{i // 12:02}").write_text("\n".join(statements[i:i + 12]), "utf-8")
+    for i, template in enumerate(bad[::3]):
+        (folder / f"error_{i:02}").write_text(template, "utf-8")
+    for block in ("function_calls", "tool_calls"):
+        (folder / f"completion_{block}").write_text(CALLS.replace("BLOCK", block), "utf-8")
+    conversation = {"messages": MESSAGES[:2] + [
+        {"role": "developer", "content": "Be kind.", "response_format": {"type": "object"}},
+        {"role": "assistant", "content": "x", "reasoning_content": "why", "tool_calls": [
+            {"id": "a", "function": {"name": "f", "arguments": "{\"k\": 1.5, \"s\": \"v\"}"}}, {"id": "b", "function": {"name": "g", "arguments": "{}"}}]},
+        {"role": "tool", "tool_call_id": "b", "content": "2"}, {"role": "tool", "tool_call_id": "a", "content": [{"type": "text", "text": "1"}]},
+        {"role": "user", "content": [{"type": "text", "text": "a"}], "task": "title"}],
+        "tools": [{"type": "function", "function": {"name": "f", "parameters": {}}}]}
+    for name, kwargs in (("chat", {}), ("thinking", {"thinking": True, "reasoning_effort": "max"}),
+                         ("keep", {"thinking_mode": "thinking", "drop_thinking": False, "context": [{"role": "user", "content": "Hm"}]})):
+        (folder / f"encoder_{name}").write_text("{{ messages | tojson }}\0" + json.dumps({**conversation, "kwargs": kwargs}, ensure_ascii=False), "utf-8")
+    print(f"{sum(1 for _ in folder.iterdir())} seeds")
+    return 0
+
+
 def main(args):
+    if args[:1] == ["--corpus"]:
+        return write_corpus()
     if args[:1] == ["--random"]:
         for case in random_cases(int(args[1]), int(args[2]) if len(args) > 2 else 1):
             print(json.dumps({**case, **SHARED}))

@@ -12,6 +12,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <type_traits>
 #include <unordered_map>
 #include <utility>
 #include <variant>
@@ -56,13 +57,18 @@ struct None {};
 struct List { Sequence* object; };
 struct Tuple { Sequence* object; };
 
+template <typename T, typename Variant>
+inline constexpr bool kIsAlternative = false;
+template <typename T, typename... Types>
+inline constexpr bool kIsAlternative<T, std::variant<Types...>> = (std::is_same_v<T, Types> || ...);
+
 class Value {
  public:
   using Payload = std::variant<Undefined, None, bool, Int, double, TextPtr, List, Tuple, Dict*, Namespace*, Range*,
                                DictView*, Iterator*, Callable*>;
   Value() : payload_(None{}) {}
   template <typename T>
-    requires std::is_constructible_v<Payload, std::in_place_type_t<T>, T>
+    requires kIsAlternative<T, Payload>
   Value(T payload) : payload_(std::in_place_type<T>, std::move(payload)) {}  // NOLINT: meant to convert
   static Value integer(Int value) { return Value(value); }
 
