@@ -38,7 +38,8 @@ bool ChoiceText::look_for_stop(std::string_view text, int32_t count, Added& adde
   return true;
 }
 
-/// What detokenizer and stop check held back; the rest of a broken character may still complete a stop string.
+/// What detokenizer and stop check held back; the rest of a broken character may still complete a stop
+/// string.
 void ChoiceText::finish_text(int32_t count, Added& added) {
   if (stream_ == nullptr) return;
   if (!look_for_stop(stream_->finish(), count, added)) added.text += stops_.flush();

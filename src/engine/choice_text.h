@@ -23,7 +23,8 @@ class ChoiceText {
     FinishReason finish = FinishReason::kNone;
     std::string stop_reason;
   };
-  /// The output got `token` as its `count`th (from 1). `last`: there can be no further one (max_tokens, context).
+  /// The output got `token` as its `count`th (from 1). `last`: there can be no further one (max_tokens,
+  /// context).
   Added add(int32_t token, int32_t count, bool last);
 
   /// The choice ends here for another reason: the text that was still held back.

@@ -8,7 +8,8 @@ namespace hadal {
 
 StatusOr<std::unique_ptr<Engine>> Engine::create(const EngineOptions& options, std::unique_ptr<Runner> runner,
                                                  std::shared_ptr<const Tokenizer> tokenizer,
-                                                 std::shared_ptr<EngineObserver> observer, const Clock& clock) {
+                                                 std::shared_ptr<EngineObserver> observer,
+                                                 const Clock& clock) {
   ASSIGN_OR_RETURN(std::unique_ptr<EngineCore> core,
                    EngineCore::create(options, std::move(runner), make_text_streams(std::move(tokenizer)),
                                       std::move(observer), clock));

@@ -23,23 +23,28 @@ StatusOr<Result> guarded(const char* what, Call&& call) {
 
 Status check_row(const ExpectedResult& expected, const StepRow& asked, const RowResult& row, int32_t vocab) {
   if (row.sequence != expected.sequence) {
-    return internal_error("the runner answered for sequence {} instead of {}", row.sequence, expected.sequence);
+    return internal_error("the runner answered for sequence {} instead of {}", row.sequence,
+                          expected.sequence);
   }
   if (expected.kind == ExpectedResult::Kind::kPromptLogits) {
     if (row.logits.size() != asked.tokens.size() * static_cast<size_t>(vocab)) {
-      return internal_error("the runner returned {} logits for {} tokens", row.logits.size(), asked.tokens.size());
+      return internal_error("the runner returned {} logits for {} tokens", row.logits.size(),
+                            asked.tokens.size());
     }
     return OkStatus();
   }
-  if (row.tokens.size() != 1) return internal_error("the runner drew {} tokens instead of 1", row.tokens.size());
+  if (row.tokens.size() != 1)
+    return internal_error("the runner drew {} tokens instead of 1", row.tokens.size());
   const int32_t token = row.tokens[0].token;
-  if (token < 0 || token >= vocab) return internal_error("the runner drew token {}, outside the vocabulary", token);
+  if (token < 0 || token >= vocab)
+    return internal_error("the runner drew token {}, outside the vocabulary", token);
   return OkStatus();
 }
 
 }  // namespace
 
-StatusOr<std::unique_ptr<EngineCore>> EngineCore::create(const EngineOptions& options, std::unique_ptr<Runner> runner,
+StatusOr<std::unique_ptr<EngineCore>> EngineCore::create(const EngineOptions& options,
+                                                         std::unique_ptr<Runner> runner,
                                                          TextStreamFactory make_text,
                                                          std::shared_ptr<EngineObserver> observer,
                                                          const Clock& clock) {
@@ -47,12 +52,13 @@ StatusOr<std::unique_ptr<EngineCore>> EngineCore::create(const EngineOptions& op
   RETURN_IF_ERROR(check_options(options, runner->info()));
   ASSIGN_OR_RETURN(KvCache cache, KvCache::create(cache_specs(runner->info())));
   if (observer == nullptr) observer = std::make_shared<EngineObserver>();
-  return std::unique_ptr<EngineCore>(new EngineCore(options, std::move(runner), std::move(cache), std::move(make_text),
-                                                    std::move(observer), clock));
+  return std::unique_ptr<EngineCore>(new EngineCore(options, std::move(runner), std::move(cache),
+                                                    std::move(make_text), std::move(observer), clock));
 }
 
 EngineCore::EngineCore(const EngineOptions& options, std::unique_ptr<Runner> runner, KvCache cache,
-                       TextStreamFactory make_text, std::shared_ptr<EngineObserver> observer, const Clock& clock)
+                       TextStreamFactory make_text, std::shared_ptr<EngineObserver> observer,
+                       const Clock& clock)
     : options_(options),
       budget_(step_budget(options, runner->info())),
       runner_(std::move(runner)),
@@ -156,11 +162,13 @@ void EngineCore::collect_step() {
   ++stats_.steps;
   observer_->on_step(flight.step.tokens, seconds_between(flight.launched, clock_.now()));
   for (const CommittedStep::Part& part : flight.step.parts) advance(part);
-  for (size_t i = 0; i < flight.step.results.size(); ++i) take_result(flight.step.results[i], result->rows[i]);
+  for (size_t i = 0; i < flight.step.results.size(); ++i)
+    take_result(flight.step.results[i], result->rows[i]);
 }
 
 StatusOr<StepResult> EngineCore::collect_checked(const InFlight& flight) {
-  ASSIGN_OR_RETURN(StepResult result, guarded<StepResult>("a step", [&] { return runner_->collect(flight.ticket); }));
+  ASSIGN_OR_RETURN(StepResult result,
+                   guarded<StepResult>("a step", [&] { return runner_->collect(flight.ticket); }));
   const std::vector<ExpectedResult>& expected = flight.step.results;
   if (result.rows.size() != expected.size()) {
     return internal_error("the runner returned {} rows instead of {}", result.rows.size(), expected.size());
@@ -212,7 +220,8 @@ void EngineCore::take_sample(Place place, const SampledToken& sampled) {
   observe_token(request, choice);
 
   const auto count = static_cast<int32_t>(sequence.output.size());
-  const bool last = count >= request.request.stop.max_tokens || sequence.known() >= runner_->info().max_model_len;
+  const bool last =
+      count >= request.request.stop.max_tokens || sequence.known() >= runner_->info().max_model_len;
   ChoiceText::Added added = choice.text->add(sampled.token, count, last);
 
   RequestOutput output = make_output(request, choice);

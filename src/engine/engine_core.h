@@ -1,13 +1,13 @@
-// The engine without its thread: requests in, one turn after the other, outputs to the sinks. Everything is decided
-// here, in one thread and from values alone, so that a run can be replayed (tests, simulation).
+// The engine without its thread: requests in, one turn after the other, outputs to the sinks. Everything is
+// decided here, in one thread and from values alone, so that a run can be replayed (tests, simulation).
 //
 //   turn():  plan ▸ commit ▸ runner.launch ▸ runner.collect ▸ stop check ▸ deliver
 //
-// Launched steps are kept in a queue and collected in order. Today one step is in flight; docs/contracts/runner.md says
-// what a second one needs.
+// Launched steps are kept in a queue and collected in order. Today one step is in flight;
+// docs/contracts/runner.md says what a second one needs.
 //
-// Threads: one. Errors: a failed step ends its requests with kError and the core goes on; after kMaxFailedSteps in a
-// row health() is not ok and everything has been ended.
+// Threads: one. Errors: a failed step ends its requests with kError and the core goes on; after
+// kMaxFailedSteps in a row health() is not ok and everything has been ended.
 #pragma once
 
 #include <deque>
@@ -26,9 +26,11 @@ class EngineCore {
  public:
   static constexpr int32_t kMaxFailedSteps = 3;
 
-  static StatusOr<std::unique_ptr<EngineCore>> create(const EngineOptions& options, std::unique_ptr<Runner> runner,
+  static StatusOr<std::unique_ptr<EngineCore>> create(const EngineOptions& options,
+                                                      std::unique_ptr<Runner> runner,
                                                       TextStreamFactory make_text,
-                                                      std::shared_ptr<EngineObserver> observer, const Clock& clock);
+                                                      std::shared_ptr<EngineObserver> observer,
+                                                      const Clock& clock);
 
   /// Would this request be taken? Reads nothing that changes: any thread may call it.
   Status check(const EngineRequest& request) const;
@@ -65,8 +67,8 @@ class EngineCore {
     Choice* choice = nullptr;
   };
 
-  EngineCore(const EngineOptions& options, std::unique_ptr<Runner> runner, KvCache cache, TextStreamFactory make_text,
-             std::shared_ptr<EngineObserver> observer, const Clock& clock);
+  EngineCore(const EngineOptions& options, std::unique_ptr<Runner> runner, KvCache cache,
+             TextStreamFactory make_text, std::shared_ptr<EngineObserver> observer, const Clock& clock);
 
   void launch_step();
   void collect_step();

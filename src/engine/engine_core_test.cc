@@ -167,7 +167,8 @@ TEST(EngineCore, StopsAtIdsStringsAndTheContext) {
   toy.add(std::move(request));
   toy.finish();
 
-  const auto first = static_cast<size_t>(std::find(free_run.begin(), free_run.end(), free_run[10]) - free_run.begin());
+  const auto first =
+      static_cast<size_t>(std::find(free_run.begin(), free_run.end(), free_run[10]) - free_run.begin());
   EXPECT_EQ(by_id->choice(0).finish, FinishReason::kStop);
   EXPECT_EQ(by_id->choice(0).stop_reason, std::to_string(free_run[10]));
   EXPECT_EQ(by_id->choice(0).ids.size(), first + 1);
@@ -267,7 +268,9 @@ TEST(EngineCore, AThrowingSinkEndsItsRequestOnly) {
 TEST(EngineCore, AFailedStepEndsItsRequestsAndTheEngineGoesOn) {
   ToyCore toy(toy_info());
   int step = 0;
-  toy.runner->on_launch = [&](const StepPlan&) { return ++step == 3 ? internal_error("kernel failed") : OkStatus(); };
+  toy.runner->on_launch = [&](const StepPlan&) {
+    return ++step == 3 ? internal_error("kernel failed") : OkStatus();
+  };
   toy.runner->on_collect = [&](const StepPlan&) -> Status {
     if (step == 8) throw std::runtime_error("device lost");
     return OkStatus();

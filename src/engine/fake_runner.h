@@ -1,8 +1,9 @@
-// For tests: a runner whose "model" is a hash of everything a row can see, read back through the block tables that it
-// was given. A wrong block, position, form or a block reused too early changes the tokens or is an error.
+// For tests: a runner whose "model" is a hash of everything a row can see, read back through the block tables
+// that it was given. A wrong block, position, form or a block reused too early changes the tokens or is an
+// error.
 //
-// The work is done in collect(), as late as a device may do it, so that a block given away between launch and collect
-// is noticed. Blocks that no step has written in this life of the block hold poison.
+// The work is done in collect(), as late as a device may do it, so that a block given away between launch and
+// collect is noticed. Blocks that no step has written in this life of the block hold poison.
 #pragma once
 
 #include <algorithm>
@@ -48,11 +49,13 @@ inline int32_t draw_token(const std::vector<uint64_t>& contexts, const SamplingP
 /// What a request must give, computed from the text alone: no blocks, no steps.
 inline std::vector<int32_t> expected_tokens(const RunnerInfo& info, const std::vector<int32_t>& prompt,
                                             SamplingParams sampling, int32_t choice, int32_t count,
-                                            const std::vector<int32_t>& stop_ids = {}, int32_t min_tokens = 0) {
+                                            const std::vector<int32_t>& stop_ids = {},
+                                            int32_t min_tokens = 0) {
   sampling.choice += static_cast<uint32_t>(choice);
   std::vector<int32_t> output;
   std::vector<int32_t> all = prompt;
-  while (static_cast<int32_t>(output.size()) < count && static_cast<int32_t>(all.size()) < info.max_model_len) {
+  while (static_cast<int32_t>(output.size()) < count &&
+         static_cast<int32_t>(all.size()) < info.max_model_len) {
     std::vector<uint64_t> contexts;
     for (const RunnerCacheGroup& group : info.groups) {
       ContextHash hash;
@@ -124,7 +127,8 @@ class FakeRunner : public Runner {
   }
 
   Status check_plan(const StepPlan& plan) const {
-    if (static_cast<int32_t>(plan.rows.size()) > info_.max_rows_per_step) return internal_error("too many rows");
+    if (static_cast<int32_t>(plan.rows.size()) > info_.max_rows_per_step)
+      return internal_error("too many rows");
     int32_t tokens = 0, last_kind = 0;
     for (size_t i = 0; i < plan.rows.size(); ++i) {
       const StepRow& row = plan.rows[i];
@@ -141,7 +145,8 @@ class FakeRunner : public Runner {
   void copy_block(const BlockCopy& copy) {
     std::vector<Record>& memory = memory_[static_cast<size_t>(copy.group)];
     const int32_t size = info_.groups[static_cast<size_t>(copy.group)].block_tokens;
-    for (int32_t i = 0; i < size; ++i) memory[index(copy.to * size + i)] = memory[index(copy.from * size + i)];
+    for (int32_t i = 0; i < size; ++i)
+      memory[index(copy.to * size + i)] = memory[index(copy.from * size + i)];
   }
 
   static size_t index(int32_t slot) { return static_cast<size_t>(slot); }
@@ -152,7 +157,8 @@ class FakeRunner : public Runner {
     const auto entry = static_cast<size_t>(position / facts.block_tokens);
     if (entry >= table.size()) return internal_error("position {} is behind the block table", position);
     if (table[entry] <= 0 || table[entry] >= facts.num_blocks) {
-      return internal_error("sequence {} position {}: block {} of {}", row.sequence, position, table[entry], facts.name);
+      return internal_error("sequence {} position {}: block {} of {}", row.sequence, position, table[entry],
+                            facts.name);
     }
     return table[entry] * facts.block_tokens + position % facts.block_tokens;
   }
@@ -161,7 +167,8 @@ class FakeRunner : public Runner {
     for (size_t g = 0; g < info_.groups.size() && !row.tokens.empty(); ++g) {
       for (size_t i = 0; i < row.tokens.size(); ++i) {
         const int32_t position = row.first_position + static_cast<int32_t>(i);
-        if (position >= info_.max_model_len) return internal_error("position {} is over the context", position);
+        if (position >= info_.max_model_len)
+          return internal_error("position {} is over the context", position);
         ASSIGN_OR_RETURN(const int32_t slot, slot_of(row, g, position));
         memory_[g][index(slot)] = {position, row.tokens[i], row.form};
       }

@@ -11,7 +11,8 @@ StatusOr<RequestId> Inbox::push(EngineRequest request, MonotonicTime now) {
     RETURN_IF_ERROR(refusal_);
     const int64_t queued = static_cast<int64_t>(mail_.submissions.size()) + taken_queued_;
     if (queued >= max_queued_) {
-      return resource_exhausted("{} requests are waiting already (max_queued_requests); try again later", queued);
+      return resource_exhausted("{} requests are waiting already (max_queued_requests); try again later",
+                                queued);
     }
     id = next_id_++;
     mail_.submissions.push_back({id, std::move(request), now});
@@ -47,10 +48,9 @@ void Inbox::close() {
 
 Inbox::Mail Inbox::take(Wait wait) {
   mutex_.lock();
-  if (wait == Wait::kForMail) {
-    arrived_.wait(mutex_, [this] {
-      return mail_.closed || !mail_.submissions.empty() || !mail_.cancellations.empty();
-    });
+  while (wait == Wait::kForMail && !mail_.closed && mail_.submissions.empty() &&
+         mail_.cancellations.empty()) {
+    arrived_.wait(mutex_);
   }
   Mail mail = std::exchange(mail_, {});
   mail_.closed = mail.closed;

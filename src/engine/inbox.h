@@ -1,7 +1,8 @@
 // Where other threads leave requests and cancellations for the engine's thread.
 //
-// New requests are bounded: max_queued counts those here and those that the engine has taken and not yet scheduled.
-// Cancellations are not, for one that was dropped would leak a request; each names a request that was accepted.
+// New requests are bounded: max_queued counts those here and those that the engine has taken and not yet
+// scheduled. Cancellations are not, for one that was dropped would leak a request; each names a request that
+// was accepted.
 //
 // Threads: any; take() and report_queued() are the engine's.
 #pragma once
@@ -20,7 +21,7 @@ class Inbox {
   explicit Inbox(int64_t max_queued) : max_queued_(max_queued) {}
 
   struct Mail {
-    std::vector<Submission> submissions;  // in order of their ids
+    std::vector<Submission> submissions;   // in order of their ids
     std::vector<RequestId> cancellations;  // of requests in `submissions` or taken earlier
     bool closed = false;
   };

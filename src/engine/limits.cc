@@ -25,7 +25,8 @@ Status check_stops(const StopParams& stop, bool has_text, bool detokenize, int32
   if (stop.stop.empty()) return OkStatus();
   if (!has_text) return invalid_argument("stop strings need a tokenizer, and this engine runs without one");
   if (!detokenize) return invalid_argument("stop strings need detokenize to be true");
-  const bool empty = std::any_of(stop.stop.begin(), stop.stop.end(), [](const auto& text) { return text.empty(); });
+  const bool empty =
+      std::any_of(stop.stop.begin(), stop.stop.end(), [](const auto& text) { return text.empty(); });
   if (empty) return invalid_argument("a stop string must not be empty");
   return OkStatus();
 }
@@ -39,7 +40,8 @@ Status check_sampling(const SamplingParams& sampling, int32_t vocab) {
   if (sampling.top_p <= 0 || sampling.top_p > 1) return invalid_argument("top_p must lie in (0, 1]");
   if (sampling.min_p < 0 || sampling.min_p > 1) return invalid_argument("min_p must lie in [0, 1]");
   if (sampling.repetition_penalty <= 0) return invalid_argument("repetition_penalty must be positive");
-  if (sampling.logprobs > vocab) return invalid_argument("logprobs {} is more than the vocabulary", sampling.logprobs);
+  if (sampling.logprobs > vocab)
+    return invalid_argument("logprobs {} is more than the vocabulary", sampling.logprobs);
   for (const auto& [id, value] : sampling.logit_bias) {
     RETURN_IF_ERROR(check_ids({id}, "logit_bias token id", vocab));
     if (!std::isfinite(value)) return invalid_argument("logit_bias of token {} is not a finite number", id);
@@ -54,11 +56,12 @@ Status check_choices(const EngineRequest& request, const StepBudget& budget) {
   const int32_t n = request.num_choices;
   if (n < 1) return invalid_argument("n must be at least 1, got {}", n);
   if (n > budget.max_sequences) {
-    return invalid_argument("n is {}, and at most {} sequences run together (max_num_seqs)", n, budget.max_sequences);
+    return invalid_argument("n is {}, and at most {} sequences run together (max_num_seqs)", n,
+                            budget.max_sequences);
   }
   if (request.return_prompt_logits && n + 1 > budget.max_rows) {
-    return invalid_argument("returning prompt logits for n = {} needs {} rows in a step, which has {}", n, n + 1,
-                            budget.max_rows);
+    return invalid_argument("returning prompt logits for n = {} needs {} rows in a step, which has {}", n,
+                            n + 1, budget.max_rows);
   }
   return OkStatus();
 }
@@ -74,9 +77,10 @@ Status check_length(const EngineRequest& request, const RunnerInfo& info, const 
   // the last token is never read back, so it needs no place
   const int64_t longest = std::min<int64_t>(prompt + request.stop.max_tokens, info.max_model_len) - 1;
   if (!cache.can_ever_hold(static_cast<int32_t>(longest), smallest_piece(budget))) {
-    return invalid_argument("the prompt's {} tokens and max_tokens {} are more than the KV cache can hold; "
-                            "ask for less or give the engine more cache memory",
-                            prompt, request.stop.max_tokens);
+    return invalid_argument(
+        "the prompt's {} tokens and max_tokens {} are more than the KV cache can hold; "
+        "ask for less or give the engine more cache memory",
+        prompt, request.stop.max_tokens);
   }
   return OkStatus();
 }
@@ -92,10 +96,11 @@ std::vector<CacheGroupSpec> cache_specs(const RunnerInfo& info) {
 }
 
 Status check_options(const EngineOptions& options, const RunnerInfo& info) {
-  if (options.max_num_seqs < 1) return invalid_argument("max_num_seqs must be at least 1, got {}", options.max_num_seqs);
+  if (options.max_num_seqs < 1)
+    return invalid_argument("max_num_seqs must be at least 1, got {}", options.max_num_seqs);
   if (options.max_num_seqs > info.max_rows_per_step) {
-    return invalid_argument("max_num_seqs is {}, and the runner takes {} rows in a step", options.max_num_seqs,
-                            info.max_rows_per_step);
+    return invalid_argument("max_num_seqs is {}, and the runner takes {} rows in a step",
+                            options.max_num_seqs, info.max_rows_per_step);
   }
   if (options.max_num_batched_tokens > info.max_tokens_per_step) {
     return invalid_argument("max_num_batched_tokens is {}, and the runner takes {} tokens in a step",

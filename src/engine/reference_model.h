@@ -1,8 +1,9 @@
-// For tests: the scheduler's rules and the cache's bookkeeping written a second time, slowly, over maps, sharing no
-// code with them. Blocks are names (which sequence wrote which block), not numbers; nothing is incremental.
+// For tests: the scheduler's rules and the cache's bookkeeping written a second time, slowly, over maps,
+// sharing no code with them. Blocks are names (which sequence wrote which block), not numbers; nothing is
+// incremental.
 //
-// It answers for every step: who is preempted, who runs with how many tokens, how many blocks are then in use. It reads
-// nothing of the engine but the requests, and of each step which sequences have ended.
+// It answers for every step: who is preempted, who runs with how many tokens, how many blocks are then in
+// use. It reads nothing of the engine but the requests, and of each step which sequences have ended.
 #pragma once
 
 #include <algorithm>
@@ -38,8 +39,8 @@ class ReferenceModel {
   void end(Key key) { all_.erase(key); }
 
   struct Step {
-    std::vector<Key> preempted;      // in order
-    std::map<Key, int> tokens;       // who runs with how many
+    std::vector<Key> preempted;  // in order
+    std::map<Key, int> tokens;   // who runs with how many
   };
 
   Step step() {
@@ -161,7 +162,8 @@ class ReferenceModel {
   int free_after(size_t g, const Step& so_far) const {
     ReferenceModel copy = *this;
     for (const Key& key : so_far_order(so_far)) {
-      if (copy.all_.count(key)) copy.write(key, g, copy.all_[key].computed, copy.all_[key].computed + so_far.tokens.at(key));
+      if (copy.all_.count(key))
+        copy.write(key, g, copy.all_[key].computed, copy.all_[key].computed + so_far.tokens.at(key));
     }
     return groups_[g].usable - static_cast<int>(copy.used(g).size());
   }

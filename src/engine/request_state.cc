@@ -31,7 +31,8 @@ std::unique_ptr<Choice> make_choice(const RequestState& state, uint32_t index, S
 }  // namespace
 
 std::unique_ptr<RequestState> make_request_state(Submission submission, SequenceId first_sequence,
-                                                 const SequenceBlocks& no_blocks, const TextStreamFactory& make_text) {
+                                                 const SequenceBlocks& no_blocks,
+                                                 const TextStreamFactory& make_text) {
   auto state = std::make_unique<RequestState>();
   state->id = submission.id;
   state->arrival = submission.arrival;

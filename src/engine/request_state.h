@@ -32,7 +32,7 @@ struct RequestState {
   RequestId id = 0;
   EngineRequest request;
   std::vector<std::unique_ptr<Choice>> choices;
-  int32_t unfinished = 0;           // choices
+  int32_t unfinished = 0;            // choices
   std::vector<float> prompt_logits;  // gathered over the prompt's pieces
   bool scheduled = false;
   bool prompt_done = false;
@@ -47,10 +47,11 @@ struct RequestState {
   }
 };
 
-/// Makes the state of a submission; its choices get ids from `first_sequence` on. The first choice waits, the others
-/// are born when its prompt is done.
+/// Makes the state of a submission; its choices get ids from `first_sequence` on. The first choice waits, the
+/// others are born when its prompt is done.
 std::unique_ptr<RequestState> make_request_state(Submission submission, SequenceId first_sequence,
-                                                 const SequenceBlocks& no_blocks, const TextStreamFactory& make_text);
+                                                 const SequenceBlocks& no_blocks,
+                                                 const TextStreamFactory& make_text);
 
 /// An output of a choice with the counts filled in.
 RequestOutput make_output(const RequestState& request, const Choice& choice);

@@ -26,7 +26,8 @@ class GroupLedger {
   }
 
   int32_t to_take(const std::vector<BlockId>& table, int32_t from, int32_t to) const {
-    return blocks_to_take(table, spec().block_tokens, from, to, [this](BlockId block) { return refs(block); });
+    return blocks_to_take(table, spec().block_tokens, from, to,
+                          [this](BlockId block) { return refs(block); });
   }
 
   /// How many tokens from `from` on fit, at most `want`, if `spare` free blocks are left alone.
@@ -36,7 +37,8 @@ class GroupLedger {
     if (first > usable) return 0;
     const int32_t size = spec().block_tokens;
     const int64_t in_first = static_cast<int64_t>(from / size + 1) * size - from;  // room in the first block
-    // blocks after the first: those in the table (never shared: nothing behind the write position is), then free ones
+    // blocks after the first: those in the table (never shared: nothing behind the write position is), then
+    // free ones
     const int64_t behind = std::max<int64_t>(0, static_cast<int64_t>(table.size()) - (from / size + 1));
     const int64_t room = in_first + (behind + usable - first) * size;
     return static_cast<int32_t>(std::min<int64_t>(want, room));
@@ -150,7 +152,8 @@ class Planner {
       const bool alone = state_.running.empty() && i == 0;
       if (!alone && !fits_beside(next, promised)) return;
       const int32_t piece = piece_of(next);
-      Grant grant = make_grant(next, blocks_fit(next, std::min(piece, tokens_left_)), budget_.chunk > 0 ? piece : 1);
+      Grant grant =
+          make_grant(next, blocks_fit(next, std::min(piece, tokens_left_)), budget_.chunk > 0 ? piece : 1);
       if (grant.tokens == 0) return;
       places += next.places;
       for (size_t g = 0; g < ledgers_.size(); ++g) promised[g] += whole_need(next, g) - grant.new_blocks[g];
@@ -179,15 +182,17 @@ class Planner {
   }
 
   /// How many of `want` tokens find blocks in every group, if `spare` blocks a group are left alone.
-  int32_t blocks_fit(const SequenceView& sequence, int32_t want, const std::vector<int32_t>& spare = {}) const {
+  int32_t blocks_fit(const SequenceView& sequence, int32_t want,
+                     const std::vector<int32_t>& spare = {}) const {
     for (size_t g = 0; g < ledgers_.size() && want > 0; ++g) {
-      want = ledgers_[g].fitting((*sequence.tables)[g], sequence.computed, want, spare.empty() ? 0 : spare[g]);
+      want =
+          ledgers_[g].fitting((*sequence.tables)[g], sequence.computed, want, spare.empty() ? 0 : spare[g]);
     }
     return want;
   }
 
-  /// Rows that computing `tokens` more takes: prompt and output part, and one for each further draw from the last
-  /// prompt token's logits.
+  /// Rows that computing `tokens` more takes: prompt and output part, and one for each further draw from the
+  /// last prompt token's logits.
   int32_t rows_for(const SequenceView& sequence, int32_t tokens) const {
     const int32_t to = sequence.computed + tokens;
     if (sequence.computed < sequence.prompt && to > sequence.prompt) return 2;
@@ -199,7 +204,8 @@ class Planner {
   Grant make_grant(const SequenceView& sequence, int32_t tokens, int32_t least) {
     Grant grant;
     if (tokens > 0 && rows_for(sequence, tokens) > rows_left_) {
-      const bool both_forms = sequence.computed < sequence.prompt && sequence.computed + tokens > sequence.prompt;
+      const bool both_forms =
+          sequence.computed < sequence.prompt && sequence.computed + tokens > sequence.prompt;
       tokens = both_forms && rows_left_ > 0 ? sequence.prompt - sequence.computed : 0;
       least = std::min(least, 1);
     }

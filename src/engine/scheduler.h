@@ -1,14 +1,19 @@
-// Who runs in the next step, with how many tokens and how many new blocks. plan() is a pure function: values in,
-// values out, no ids chosen, nothing changed; the commit (engine/step_builder.h) picks the blocks, all or nothing.
+// Who runs in the next step, with how many tokens and how many new blocks. plan() is a pure function: values
+// in, values out, no ids chosen, nothing changed; the commit (engine/step_builder.h) picks the blocks, all or
+// nothing.
 //
 // The rule (docs/contracts/scheduler.md):
-//   1. The oldest running sequence goes first and never waits: if it finds no block, the last-arrived are preempted.
-//   2. Every other running sequence that generates gets its one token, oldest first; one that finds no block preempts
+//   1. The oldest running sequence goes first and never waits: if it finds no block, the last-arrived are
+//   preempted.
+//   2. Every other running sequence that generates gets its one token, oldest first; one that finds no block
+//   preempts
 //      the last-arrived. With nobody younger it waits, its blocks kept.
 //   3. Running prompts go on, oldest first, with what is left of the budget and as far as free blocks reach.
-//   4. Waiting sequences are admitted in order of arrival while their whole known length fits beside what the running
+//   4. Waiting sequences are admitted in order of arrival while their whole known length fits beside what the
+//   running
 //      ones still need for theirs. The first that does not fit ends it: nobody overtakes.
-// So the oldest always progresses, and since a request that could not fit alone is refused at submit, all finish.
+// So the oldest always progresses, and since a request that could not fit alone is refused at submit, all
+// finish.
 //
 // Threads: none of its own.
 #pragma once
@@ -32,10 +37,10 @@ struct Order {
 /// A sequence as the scheduler sees it.
 struct SequenceView {
   Order order;
-  int32_t prompt = 0;    // prompt tokens
-  int32_t known = 0;     // prompt + output tokens whose ids exist
-  int32_t computed = 0;  // of them in the cache; computed < known
-  int32_t places = 1;    // sequences that it is, or will be once its prompt is done (n choices)
+  int32_t prompt = 0;           // prompt tokens
+  int32_t known = 0;            // prompt + output tokens whose ids exist
+  int32_t computed = 0;         // of them in the cache; computed < known
+  int32_t places = 1;           // sequences that it is, or will be once its prompt is done (n choices)
   bool returns_logits = false;  // one row more when its prompt is done
   const std::vector<std::vector<BlockId>>* tables = nullptr;  // per group
 
@@ -58,10 +63,10 @@ struct PlanState {
 };
 
 struct StepBudget {
-  int32_t max_tokens = 0;     // >= max_sequences
-  int32_t max_rows = 0;       // >= max_sequences
+  int32_t max_tokens = 0;  // >= max_sequences
+  int32_t max_rows = 0;    // >= max_sequences
   int32_t max_sequences = 0;
-  int32_t chunk = 0;          // > 0: prompt pieces of exactly this many tokens (the last one shorter); <= max_tokens
+  int32_t chunk = 0;  // > 0: prompt pieces of exactly this many tokens (the last one shorter); <= max_tokens
 };
 
 /// One sequence's part of a step.
@@ -73,8 +78,9 @@ struct Grant {
 };
 
 struct StepDecision {
-  std::vector<int32_t> preempted;  // indices into running, last-arrived first; their blocks are free for the grants
-  std::vector<Grant> grants;       // to be committed in this order
+  std::vector<int32_t>
+      preempted;  // indices into running, last-arrived first; their blocks are free for the grants
+  std::vector<Grant> grants;  // to be committed in this order
   int32_t tokens = 0;
 };
 

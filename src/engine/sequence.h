@@ -15,8 +15,8 @@
 namespace hadal {
 
 enum class SequenceState : uint8_t {
-  kUnborn,    // a further choice whose prompt is still being computed by the first one
-  kWaiting,   // holds no blocks
+  kUnborn,   // a further choice whose prompt is still being computed by the first one
+  kWaiting,  // holds no blocks
   kRunning,
   kFinished,  // holds no blocks
 };
@@ -32,7 +32,7 @@ struct Sequence {
   SequenceBlocks blocks;
   std::shared_ptr<const SamplingParams> sampling;
   int32_t min_tokens = 0;
-  std::vector<int32_t> stop_ids;       // forbidden until min_tokens are made
+  std::vector<int32_t> stop_ids;     // forbidden until min_tokens are made
   bool wants_prompt_logits = false;  // until the prompt is done
   std::vector<Sequence*> choices;    // the unborn ones, while places > 1
 

@@ -104,8 +104,8 @@ Status check_blocks(const StepDecision& decision, const KvCache& cache) {
     int64_t wanted = 0;
     for (const Grant& grant : decision.grants) wanted += grant.new_blocks[g];
     if (wanted > cache.pool(g).free_count()) {
-      return internal_error("the plan takes {} blocks of cache group {}, {} are free", wanted, cache.groups()[g].name,
-                            cache.pool(g).free_count());
+      return internal_error("the plan takes {} blocks of cache group {}, {} are free", wanted,
+                            cache.groups()[g].name, cache.pool(g).free_count());
     }
   }
   return OkStatus();
@@ -126,12 +126,14 @@ PlanState plan_state(const SequenceLists& lists, const KvCache& cache, int32_t m
   return state;
 }
 
-StatusOr<CommittedStep> commit(const StepDecision& decision, StepId id, SequenceLists& lists, KvCache& cache) {
+StatusOr<CommittedStep> commit(const StepDecision& decision, StepId id, SequenceLists& lists,
+                               KvCache& cache) {
   CommittedStep step;
   step.plan.id = id;
   step.tokens = decision.tokens;
   std::vector<Sequence*> preempted, granted;  // the decision's indices are into the lists as they are now
-  for (const int32_t index : decision.preempted) preempted.push_back(lists.running()[static_cast<size_t>(index)]);
+  for (const int32_t index : decision.preempted)
+    preempted.push_back(lists.running()[static_cast<size_t>(index)]);
   for (const Grant& grant : decision.grants) {
     granted.push_back((grant.admitted ? lists.waiting() : lists.running())[static_cast<size_t>(grant.index)]);
   }
@@ -148,7 +150,8 @@ StatusOr<CommittedStep> commit(const StepDecision& decision, StepId id, Sequence
   for (size_t i = 0; i < granted.size(); ++i) {
     Sequence& sequence = *granted[i];
     const int32_t to = sequence.computed + decision.grants[i].tokens;
-    CHECK_MSG(cache.extend(sequence.blocks, sequence.computed, to, id, &copies), "blocks were counted before");
+    CHECK_MSG(cache.extend(sequence.blocks, sequence.computed, to, id, &copies),
+              "blocks were counted before");
     if (sequence.state != SequenceState::kRunning) lists.run(&sequence);
     rows.add(sequence, sequence.computed, to);
     step.parts.push_back({sequence.id, decision.grants[i].tokens, to == sequence.prompt_size()});

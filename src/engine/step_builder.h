@@ -34,11 +34,12 @@ struct CommittedStep {
   int32_t tokens = 0;
 };
 
-/// The scheduler's view of the lists and the cache; at most `max_waiting` of those that wait (no step admits more).
+/// The scheduler's view of the lists and the cache; at most `max_waiting` of those that wait (no step admits
+/// more).
 PlanState plan_state(const SequenceLists& lists, const KvCache& cache, int32_t max_waiting);
 
-/// Takes the blocks of all grants or of none. Errors: internal when the decision does not fit the cache (a bug);
-/// preempted sequences are then waiting, all else is unchanged.
+/// Takes the blocks of all grants or of none. Errors: internal when the decision does not fit the cache (a
+/// bug); preempted sequences are then waiting, all else is unchanged.
 StatusOr<CommittedStep> commit(const StepDecision& decision, StepId id, SequenceLists& lists, KvCache& cache);
 
 }  // namespace hadal

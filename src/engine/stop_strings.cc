@@ -28,7 +28,8 @@ StopStrings::StopStrings(const std::vector<std::string>& stops, Include include)
 void StopStrings::Automaton::step(char byte) {
   // a complete match that did not count goes on as the longest prefix that may still complete
   if (state == static_cast<int32_t>(pattern.size())) state = fallback[static_cast<size_t>(state)];
-  while (state > 0 && pattern[static_cast<size_t>(state)] != byte) state = fallback[static_cast<size_t>(state)];
+  while (state > 0 && pattern[static_cast<size_t>(state)] != byte)
+    state = fallback[static_cast<size_t>(state)];
   if (pattern[static_cast<size_t>(state)] == byte) ++state;
 }
 

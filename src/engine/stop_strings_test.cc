@@ -14,13 +14,14 @@ namespace {
 using Include = StopStrings::Include;
 using Counts = StopStrings::Counts;
 
-/// The slow twin: looks at the whole text. Of all matches that end after `floor`, the one that ends first; the longest
-/// of several that end there.
+/// The slow twin: looks at the whole text. Of all matches that end after `floor`, the one that ends first;
+/// the longest of several that end there.
 struct Found {
   size_t begin = 0, end = 0;
   size_t index = 0;
 };
-std::optional<Found> find_in_whole(const std::string& text, const std::vector<std::string>& stops, size_t floor) {
+std::optional<Found> find_in_whole(const std::string& text, const std::vector<std::string>& stops,
+                                   size_t floor) {
   for (size_t end = 1; end <= text.size(); ++end) {
     std::optional<Found> best;
     for (size_t i = 0; i < stops.size(); ++i) {
@@ -69,7 +70,8 @@ TEST(StopStrings, WithoutStopsTextPassesThrough) {
   EXPECT_EQ(stops.flush(), "");
 }
 
-// Property: however a text is cut into pieces of whole characters, output and match are those of the whole text.
+// Property: however a text is cut into pieces of whole characters, output and match are those of the whole
+// text.
 TEST(StopStrings, AgreesWithTheSlowTwinForEveryWayOfCutting) {
   const std::vector<std::string> alphabet = {"a", "b", "é", "語", "😀", "\xef\xbf\xbd"};
   int matched = 0;
@@ -98,7 +100,8 @@ TEST(StopStrings, AgreesWithTheSlowTwinForEveryWayOfCutting) {
       StopStrings::Piece piece =
           matcher.add(text.substr(at, to - at), at < counts_from ? Counts::kNo : Counts::kYes);
       out += piece.text;
-      ASSERT_TRUE(is_utf8_boundary(text, out.size()) || piece.match >= 0) << "half a character, seed " << seed;
+      ASSERT_TRUE(is_utf8_boundary(text, out.size()) || piece.match >= 0)
+          << "half a character, seed " << seed;
       match = piece.match;
       at = to;
     }
@@ -145,7 +148,8 @@ TEST(ChoiceText, AgreesWithTheWholeTextForTokensThatAreBytes) {
     }
     params.min_tokens = static_cast<int32_t>(random() % 5);
     params.max_tokens = static_cast<int32_t>(text.size());
-    const size_t cut = random() % 4 == 0 && text.size() > 1 ? text.size() - 1 : text.size();  // maybe half a character
+    const size_t cut =
+        random() % 4 == 0 && text.size() > 1 ? text.size() - 1 : text.size();  // maybe half a character
 
     std::string whole = text.substr(0, cut), shown;
     size_t floor = 0, begun = 0;  // text that the first min_tokens bytes complete

@@ -1,6 +1,7 @@
-// Random workloads, replayable by seed: the engine against the slow twin of reference_model.h, step for step (who is
-// preempted, who runs with how many tokens, how many blocks are in use), and every output against what the request
-// gives alone. HADAL_STRESS_SEED runs one seed, HADAL_STRESS_STEPS sets how many steps are made in all.
+// Random workloads, replayable by seed: the engine against the slow twin of reference_model.h, step for step
+// (who is preempted, who runs with how many tokens, how many blocks are in use), and every output against
+// what the request gives alone. HADAL_STRESS_SEED runs one seed, HADAL_STRESS_STEPS sets how many steps are
+// made in all.
 #include <gtest/gtest.h>
 
 #include <cstdlib>
@@ -45,21 +46,22 @@ class Workload {
     info_ = toy_info(static_cast<int32_t>(10 + pick(25)), static_cast<int32_t>(1 + pick(6)));
     info_.max_model_len = 60;
     if (pick(3) == 0) {
-      info_.groups.push_back({"window", static_cast<int32_t>(1 + pick(5)), static_cast<int32_t>(16 + pick(30)),
-                              static_cast<int32_t>(1 + pick(12))});
+      info_.groups.push_back({"window", static_cast<int32_t>(1 + pick(5)),
+                              static_cast<int32_t>(16 + pick(30)), static_cast<int32_t>(1 + pick(12))});
     }
     options_.max_num_seqs = static_cast<int32_t>(1 + pick(8));
     options_.max_num_batched_tokens = options_.max_num_seqs + static_cast<int32_t>(pick(30));
     info_.max_rows_per_step = options_.max_num_seqs + static_cast<int32_t>(pick(3));
-    if (pick(4) == 0) options_.chunk = 1 + static_cast<int32_t>(pick(static_cast<uint64_t>(options_.max_num_batched_tokens)));
+    if (pick(4) == 0)
+      options_.chunk = 1 + static_cast<int32_t>(pick(static_cast<uint64_t>(options_.max_num_batched_tokens)));
     toy_ = std::make_unique<ToyCore>(info_, options_);
     std::vector<ReferenceModel::Group> groups;
     for (const RunnerCacheGroup& group : info_.groups) {
       groups.push_back({group.block_tokens, group.num_blocks - 1, group.window});
     }
     model_ = std::make_unique<ReferenceModel>(
-        groups, ReferenceModel::Limits{options_.max_num_batched_tokens, info_.max_rows_per_step, options_.max_num_seqs,
-                                       options_.chunk});
+        groups, ReferenceModel::Limits{options_.max_num_batched_tokens, info_.max_rows_per_step,
+                                       options_.max_num_seqs, options_.chunk});
     toy_->runner->on_launch = [this](const StepPlan& plan) {
       note(plan);
       return OkStatus();
@@ -71,7 +73,8 @@ class Workload {
     int made = 0;
     for (; made < steps && !::testing::Test::HasFailure(); ++made) {
       while (live_.size() < 14 && pick(3) == 0) arrive();
-      if (!live_.empty() && pick(12) == 0) cancel(std::next(live_.begin(), static_cast<long>(pick(live_.size())))->first);
+      if (!live_.empty() && pick(12) == 0)
+        cancel(std::next(live_.begin(), static_cast<long>(pick(live_.size())))->first);
       turn();
     }
     for (; toy_->core->has_work() && made < steps + 20000 && !::testing::Test::HasFailure(); ++made) turn();
@@ -87,12 +90,16 @@ class Workload {
 
   void arrive() {
     Live one;
-    one.prompt = toy_prompt(static_cast<int32_t>(1 + pick(pick(4) == 0 ? 50 : 14)), static_cast<int32_t>(pick(1000)));
-    one.choices = pick(4) == 0 ? 1 + static_cast<int32_t>(pick(static_cast<uint64_t>(options_.max_num_seqs))) : 1;
+    one.prompt =
+        toy_prompt(static_cast<int32_t>(1 + pick(pick(4) == 0 ? 50 : 14)), static_cast<int32_t>(pick(1000)));
+    one.choices =
+        pick(4) == 0 ? 1 + static_cast<int32_t>(pick(static_cast<uint64_t>(options_.max_num_seqs))) : 1;
     one.sampling.seed = random_();
     one.stop.max_tokens = static_cast<int32_t>(1 + pick(30));
-    if (pick(3) == 0) one.stop.stop_token_ids = {static_cast<int32_t>(pick(97)), static_cast<int32_t>(pick(97))};
-    if (pick(3) == 0) one.stop.min_tokens = static_cast<int32_t>(pick(static_cast<uint64_t>(one.stop.max_tokens) + 1));
+    if (pick(3) == 0)
+      one.stop.stop_token_ids = {static_cast<int32_t>(pick(97)), static_cast<int32_t>(pick(97))};
+    if (pick(3) == 0)
+      one.stop.min_tokens = static_cast<int32_t>(pick(static_cast<uint64_t>(one.stop.max_tokens) + 1));
     EngineRequest request;
     request.prompt_ids = one.prompt;
     request.sampling = one.sampling;

@@ -15,7 +15,8 @@
 
 namespace hadal::testing {
 
-/// Everything that came for one request, by choice. deliver() fails the test on a second finish or anything after it.
+/// Everything that came for one request, by choice. deliver() fails the test on a second finish or anything
+/// after it.
 class RecordingSink : public OutputSink {
  public:
   struct Choice {
@@ -63,7 +64,10 @@ class RecordingSink : public OutputSink {
   /// False after 20 s.
   bool wait_finished(int32_t count) EXCLUDES(mutex_) {
     mutex_.lock();
-    const bool done = changed_.wait_for(mutex_, std::chrono::seconds(20), [&] { return finished_ >= count; });
+    const auto until = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+    while (finished_ < count && changed_.wait_until(mutex_, until) != std::cv_status::timeout) {
+    }
+    const bool done = finished_ >= count;
     mutex_.unlock();
     return done;
   }
@@ -111,7 +115,8 @@ inline RunnerInfo toy_info(int32_t blocks = 64, int32_t block_tokens = 4) {
   return info;
 }
 
-inline EngineRequest toy_request(std::vector<int32_t> prompt, int32_t max_tokens, std::shared_ptr<OutputSink> sink) {
+inline EngineRequest toy_request(std::vector<int32_t> prompt, int32_t max_tokens,
+                                 std::shared_ptr<OutputSink> sink) {
   EngineRequest request;
   request.prompt_ids = std::move(prompt);
   request.stop.max_tokens = max_tokens;
@@ -127,7 +132,8 @@ inline std::vector<int32_t> toy_prompt(int32_t size, int32_t salt = 0) {
 
 /// A core over a FakeRunner.
 struct ToyCore {
-  explicit ToyCore(const RunnerInfo& info, EngineOptions options = {.max_num_seqs = 8, .max_num_batched_tokens = 32},
+  explicit ToyCore(const RunnerInfo& info,
+                   EngineOptions options = {.max_num_seqs = 8, .max_num_batched_tokens = 32},
                    TextStreamFactory text = toy_factory()) {
     auto owned = std::make_unique<FakeRunner>(info);
     runner = owned.get();

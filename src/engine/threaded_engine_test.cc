@@ -70,7 +70,8 @@ TEST(ThreadedEngine, StopAdmissionFinishesWhatRuns) {
   auto sink = std::make_shared<RecordingSink>();
   ASSERT_TRUE(made.engine->submit(toy_request(toy_prompt(10), 60, sink)).ok());
   made.engine->stop_admission();
-  EXPECT_EQ(made.engine->submit(toy_request(toy_prompt(10), 5, sink)).status().code(), absl::StatusCode::kUnavailable);
+  EXPECT_EQ(made.engine->submit(toy_request(toy_prompt(10), 5, sink)).status().code(),
+            absl::StatusCode::kUnavailable);
   ASSERT_TRUE(sink->wait_finished(1));
   EXPECT_EQ(sink->choice(0).ids.size(), 60u);
 }
@@ -105,8 +106,8 @@ TEST(ThreadedEngine, AfterItDiedRequestsAreRefused) {
   EXPECT_FALSE(made.engine->submit(toy_request(toy_prompt(10), 10, sink)).ok());
 }
 
-// Several threads submit and cancel; every accepted request gets one finish a choice, and whatever came out is a
-// beginning of what the request gives alone.
+// Several threads submit and cancel; every accepted request gets one finish a choice, and whatever came out
+// is a beginning of what the request gives alone.
 TEST(ThreadedEngine, ManyThreadsSubmitAndCancel) {
   Made made = make_engine(24, 1000);
   struct Sent {

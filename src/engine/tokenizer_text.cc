@@ -23,7 +23,8 @@ class TokenizerText final : public TextStream {
 TextStreamFactory make_text_streams(std::shared_ptr<const Tokenizer> tokenizer) {
   if (tokenizer == nullptr) return nullptr;
   return [tokenizer](bool skip_special_tokens) {
-    return std::make_unique<TokenizerText>(tokenizer, skip_special_tokens ? SkipSpecial::kYes : SkipSpecial::kNo);
+    return std::make_unique<TokenizerText>(tokenizer,
+                                           skip_special_tokens ? SkipSpecial::kYes : SkipSpecial::kNo);
   };
 }
 

@@ -8,8 +8,8 @@
 
 namespace hadal {
 
-/// A block of a pool. Block 0 is the null block: never handed out; padding rows write there, tables of window groups
-/// hold it where blocks were given back.
+/// A block of a pool. Block 0 is the null block: never handed out; padding rows write there, tables of window
+/// groups hold it where blocks were given back.
 using BlockId = int32_t;
 inline constexpr BlockId kNullBlock = 0;
 
@@ -36,8 +36,8 @@ inline int32_t first_visible(int32_t position, int32_t window) {
   return window <= 0 ? 0 : std::max(0, position - window + 1);
 }
 
-/// Most blocks that one sequence of `tokens` tokens holds at any time if it is computed in pieces of at most `piece`
-/// tokens and gives back what lies before the window between pieces.
+/// Most blocks that one sequence of `tokens` tokens holds at any time if it is computed in pieces of at most
+/// `piece` tokens and gives back what lies before the window between pieces.
 inline int32_t most_blocks_held(const CacheGroupSpec& group, int32_t tokens, int32_t piece) {
   const int32_t all = blocks_for(tokens, group.block_tokens);
   if (group.window <= 0) return all;

@@ -3,11 +3,12 @@
 //   free ── take ──▶ held ── last release ──▶ free                if no launched step uses it any more
 //                                       └──▶ in flight ── retire ──▶ free
 //
-// A block is never reused before the last step that reads or writes it has been collected: each release says the last
-// step in which the holder ran, and the largest of these is what the block waits for.
+// A block is never reused before the last step that reads or writes it has been collected: each release says
+// the last step in which the holder ran, and the largest of these is what the block waits for.
 //
-// The order of the free list is part of the contract, since equal runs must take equal blocks: take() gives the block
-// released last (blocks never used come in rising id). A prefix cache would append cached blocks at the other end.
+// The order of the free list is part of the contract, since equal runs must take equal blocks: take() gives
+// the block released last (blocks never used come in rising id). A prefix cache would append cached blocks at
+// the other end.
 //
 // Threads: one (the engine's). Errors: wrong calls are our own bugs (CHECK).
 #pragma once
@@ -55,7 +56,7 @@ class BlockPool {
   const int32_t block_tokens_;
   std::vector<Block> blocks_;
   std::vector<int32_t> refs_;
-  std::vector<BlockId> free_;  // taken from the back
+  std::vector<BlockId> free_;       // taken from the back
   std::vector<BlockId> in_flight_;  // in order of release
   uint64_t retired_ = 0;
   int64_t used_places_ = 0;

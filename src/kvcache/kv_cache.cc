@@ -11,10 +11,11 @@ StatusOr<KvCache> KvCache::create(const std::vector<CacheGroupSpec>& groups) {
       return invalid_argument("cache group {}: {} tokens per block", group.name, group.block_tokens);
     }
     if (group.num_blocks < 2) {
-      return invalid_argument("cache group {}: {} blocks; it needs the null block and at least one more", group.name,
-                              group.num_blocks);
+      return invalid_argument("cache group {}: {} blocks; it needs the null block and at least one more",
+                              group.name, group.num_blocks);
     }
-    if (group.window < 0) return invalid_argument("cache group {}: negative window {}", group.name, group.window);
+    if (group.window < 0)
+      return invalid_argument("cache group {}: negative window {}", group.name, group.window);
   }
   return KvCache(groups);
 }
@@ -35,14 +36,17 @@ bool KvCache::extend(SequenceBlocks& blocks, int32_t from, int32_t to, uint64_t 
   CHECK(blocks.tables.size() == groups_.size() && from >= 0);
   for (size_t g = 0; g < groups_.size(); ++g) {
     const auto refs = [&](BlockId block) { return block == kNullBlock ? 0 : pools_[g].refs(block); };
-    if (blocks_to_take(blocks.tables[g], groups_[g].block_tokens, from, to, refs) > pools_[g].free_count()) return false;
+    if (blocks_to_take(blocks.tables[g], groups_[g].block_tokens, from, to, refs) > pools_[g].free_count())
+      return false;
   }
-  blocks.last_step = std::max(blocks.last_step, step);  // a shared block that is copied from is read by `step` too
+  blocks.last_step =
+      std::max(blocks.last_step, step);  // a shared block that is copied from is read by `step` too
   for (size_t g = 0; g < groups_.size(); ++g) extend_group(g, blocks, from, to, copies);
   return true;
 }
 
-void KvCache::extend_group(size_t g, SequenceBlocks& blocks, int32_t from, int32_t to, std::vector<CacheCopy>* copies) {
+void KvCache::extend_group(size_t g, SequenceBlocks& blocks, int32_t from, int32_t to,
+                           std::vector<CacheCopy>* copies) {
   BlockPool& pool = pools_[g];
   std::vector<BlockId>& table = blocks.tables[g];
   const int32_t size = groups_[g].block_tokens;

@@ -1,10 +1,10 @@
 // Block tables of sequences over one or more cache groups (docs/contracts/kv-cache.md).
 //
 //   SequenceBlocks blocks = cache.new_sequence();
-//   if (!cache.extend(blocks, 0, 100, step, &copies)) ...  // too few free blocks in some group: nothing has changed
-//   cache.trim(blocks, 100);                          // give back what lies before the window
-//   SequenceBlocks twin = cache.fork(blocks);         // n > 1: all blocks shared, copied when one of them writes
-//   cache.release(blocks); cache.retire(step);
+//   if (!cache.extend(blocks, 0, 100, step, &copies)) ...  // too few free blocks in some group: nothing has
+//   changed cache.trim(blocks, 100);                          // give back what lies before the window
+//   SequenceBlocks twin = cache.fork(blocks);         // n > 1: all blocks shared, copied when one of them
+//   writes cache.release(blocks); cache.retire(step);
 //
 // Threads: one (the engine's). Ownership: SequenceBlocks holds references; release it before dropping it.
 #pragma once
@@ -47,12 +47,15 @@ class KvCache {
 
   SequenceBlocks new_sequence() const;
 
-  /// Makes positions [from, to) writable by step `step`, which is about to be launched: appends blocks, and gives the sequence its own copy of a block that it would
-  /// write into and shares with others (the copies to make are appended to `copies`). All groups or none: false, and
-  /// nothing has changed, when a group has too few free blocks.
-  bool extend(SequenceBlocks& blocks, int32_t from, int32_t to, uint64_t step, std::vector<CacheCopy>* copies);
+  /// Makes positions [from, to) writable by step `step`, which is about to be launched: appends blocks, and
+  /// gives the sequence its own copy of a block that it would write into and shares with others (the copies
+  /// to make are appended to `copies`). All groups or none: false, and nothing has changed, when a group has
+  /// too few free blocks.
+  bool extend(SequenceBlocks& blocks, int32_t from, int32_t to, uint64_t step,
+              std::vector<CacheCopy>* copies);
 
-  /// The sequence's next query is at `next_position`: blocks that neither it nor a later one reads are given back.
+  /// The sequence's next query is at `next_position`: blocks that neither it nor a later one reads are given
+  /// back.
   void trim(SequenceBlocks& blocks, int32_t next_position);
 
   /// A second holder of every block.
@@ -71,14 +74,15 @@ class KvCache {
 
  private:
   explicit KvCache(const std::vector<CacheGroupSpec>& groups);
-  void extend_group(size_t group, SequenceBlocks& blocks, int32_t from, int32_t to, std::vector<CacheCopy>* copies);
+  void extend_group(size_t group, SequenceBlocks& blocks, int32_t from, int32_t to,
+                    std::vector<CacheCopy>* copies);
 
   std::vector<CacheGroupSpec> groups_;
   std::vector<BlockPool> pools_;
 };
 
-/// Blocks that making [from, to) writable takes from a group: new ones at the table's end, and one for each shared
-/// block among those written. `refs(block)` says how many hold a block.
+/// Blocks that making [from, to) writable takes from a group: new ones at the table's end, and one for each
+/// shared block among those written. `refs(block)` says how many hold a block.
 template <typename Refs>
 int32_t blocks_to_take(const std::vector<BlockId>& table, int32_t block_tokens, int32_t from, int32_t to,
                        const Refs& refs) {

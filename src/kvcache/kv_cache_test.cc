@@ -90,7 +90,8 @@ TEST(KvCache, ForkSharesAndCopiesOnlyThePartlyFilledBlock) {
   EXPECT_EQ(cache.accounts().used_places, 0);
 }
 
-// The copy reads the shared block in the coming step, even if its other holder lets go before that step retires.
+// The copy reads the shared block in the coming step, even if its other holder lets go before that step
+// retires.
 TEST(KvCache, ACopiedBlockWaitsForTheStepThatCopiesIt) {
   KvCache cache = make_cache({{"mla", 4, 8, 0}});
   SequenceBlocks one = cache.new_sequence();
@@ -134,13 +135,15 @@ TEST(KvCache, MostBlocksHeldIsReachedAndNeverPassed) {
           most = std::max(most, cache.pool(0).held_count());
           cache.trim(blocks, std::min(at + piece, tokens));
         }
-        ASSERT_LE(most, most_blocks_held(cache.groups()[0], tokens, piece)) << window << " " << piece << " " << tokens;
+        ASSERT_LE(most, most_blocks_held(cache.groups()[0], tokens, piece))
+            << window << " " << piece << " " << tokens;
       }
     }
   }
 }
 
-// Random holders against plain maps: same counts, no block with two owners who did not fork, none reused in flight.
+// Random holders against plain maps: same counts, no block with two owners who did not fork, none reused in
+// flight.
 TEST(KvCache, AgreesWithMapsUnderRandomUse) {
   for (uint64_t seed = 1; seed <= 40; ++seed) {
     std::mt19937_64 random(seed);
@@ -179,7 +182,8 @@ TEST(KvCache, AgreesWithMapsUnderRandomUse) {
         std::vector<CacheCopy> copies;
         if (cache.extend(holder.blocks, holder.tokens, holder.tokens + more, step, &copies)) {
           holder.tokens += more;
-          for (const CacheCopy& copy : copies) ASSERT_TRUE(before.count(copy.from) == 1 && before.count(copy.to) == 0);
+          for (const CacheCopy& copy : copies)
+            ASSERT_TRUE(before.count(copy.from) == 1 && before.count(copy.to) == 0);
           for (const BlockId block : holder.blocks.tables[0]) {
             if (before.count(block) == 0) {
               ASSERT_LE(busy_until[block], retired) << "reused in flight, seed " << seed;
@@ -196,7 +200,8 @@ TEST(KvCache, AgreesWithMapsUnderRandomUse) {
         ASSERT_EQ(static_cast<int32_t>(table.size()), blocks_for(holder.tokens, bt));
         for (size_t i = 0; i < table.size(); ++i) {
           ++refs[table[i]];
-          filled[table[i]] = std::max(filled[table[i]], std::min(bt, holder.tokens - static_cast<int32_t>(i) * bt));
+          filled[table[i]] =
+              std::max(filled[table[i]], std::min(bt, holder.tokens - static_cast<int32_t>(i) * bt));
         }
       }
       int64_t used = 0;

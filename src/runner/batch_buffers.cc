@@ -36,7 +36,8 @@ Status BatchBuffers::allocate(Device& device) {
   for (const CacheGroupSpec& spec : specs_) {
     const int32_t stride = blocks_for(limits_.max_model_len, spec.block_tokens);
     ASSIGN_OR_RETURN(Buffer slots, device.allocate(bytes_of_ints(limits_.max_tokens)));
-    ASSIGN_OR_RETURN(Buffer tables, device.allocate(bytes_of_ints(static_cast<int64_t>(limits_.max_rows) * stride)));
+    ASSIGN_OR_RETURN(Buffer tables,
+                     device.allocate(bytes_of_ints(static_cast<int64_t>(limits_.max_rows) * stride)));
     groups_.push_back({slots.as<int32_t>(), tables.as<int32_t>(), stride});
     device_slots_.push_back(std::move(slots));
     device_tables_.push_back(std::move(tables));
@@ -58,13 +59,15 @@ Status BatchBuffers::fill(Device& device, BackendStream* stream, const StepPlan&
     tables_[g].clear();
   }
   if (plan.rows.size() > static_cast<size_t>(limits_.max_rows)) {
-    return invalid_argument("step {} has {} rows, the limit is {}", plan.id, plan.rows.size(), limits_.max_rows);
+    return invalid_argument("step {} has {} rows, the limit is {}", plan.id, plan.rows.size(),
+                            limits_.max_rows);
   }
   for (size_t i = 0; i < plan.rows.size(); ++i) {
     const StepRow& row = plan.rows[i];
     Status added = check_row(plan, i);
     if (added.ok() && row.draws_from < 0) added = add_segment(row);
-    if (!added.ok()) return annotate(added, fmt::format("step {}, row {} (sequence {})", plan.id, i, row.sequence));
+    if (!added.ok())
+      return annotate(added, fmt::format("step {}, row {} (sequence {})", plan.id, i, row.sequence));
     last_token_.push_back(row.draws_from >= 0 ? last_token_[static_cast<size_t>(row.draws_from)]
                                               : static_cast<int32_t>(token_ids_.size()) - 1);
   }
@@ -73,11 +76,13 @@ Status BatchBuffers::fill(Device& device, BackendStream* stream, const StepPlan&
 
 Status BatchBuffers::check_row(const StepPlan& plan, size_t index) const {
   const StepRow& row = plan.rows[index];
-  if (row.token_from != 0) return unimplemented("tokens of a step in flight are not supported by this runner");
+  if (row.token_from != 0)
+    return unimplemented("tokens of a step in flight are not supported by this runner");
   if (row.draft_count != 0) return unimplemented("speculative decoding is not supported by this runner");
   if (row.adapter != 0) return unimplemented("adapters are not supported by this runner");
   if (row.draws_from >= 0) {
-    if (static_cast<size_t>(row.draws_from) >= index || plan.rows[static_cast<size_t>(row.draws_from)].draws_from >= 0) {
+    if (static_cast<size_t>(row.draws_from) >= index ||
+        plan.rows[static_cast<size_t>(row.draws_from)].draws_from >= 0) {
       return invalid_argument("it draws from row {}, which is no earlier row with tokens", row.draws_from);
     }
     return row.tokens.empty() ? OkStatus() : invalid_argument("a draw row has no tokens of its own");
@@ -92,12 +97,14 @@ Status BatchBuffers::check_row(const StepPlan& plan, size_t index) const {
                             limits_.max_model_len);
   }
   for (const int32_t token : row.tokens) {
-    if (token < 0 || token >= limits_.vocab_size) return invalid_argument("token {} is outside the vocabulary", token);
+    if (token < 0 || token >= limits_.vocab_size)
+      return invalid_argument("token {} is outside the vocabulary", token);
   }
   if (row.block_table.size() != specs_.size()) {
     return invalid_argument("{} block tables for {} cache groups", row.block_table.size(), specs_.size());
   }
-  const bool order = row.form == TokenForm::kPrompt || form_.empty() || form_.back() == static_cast<uint8_t>(row.form);
+  const bool order =
+      row.form == TokenForm::kPrompt || form_.empty() || form_.back() == static_cast<uint8_t>(row.form);
   return order ? OkStatus() : invalid_argument("an output row after a prompt row");
 }
 
@@ -113,7 +120,8 @@ Status BatchBuffers::add_segment(const StepRow& row) {
     const CacheGroupSpec& spec = specs_[g];
     const std::vector<int32_t>& table = row.block_table[g];
     const auto needed = static_cast<size_t>(blocks_for(end, spec.block_tokens));
-    if (table.size() < needed) return invalid_argument("{} blocks of {}, it needs {}", table.size(), spec.name, needed);
+    if (table.size() < needed)
+      return invalid_argument("{} blocks of {}, it needs {}", table.size(), spec.name, needed);
     const int32_t first_read = first_visible(row.first_position, spec.window) / spec.block_tokens;
     for (size_t i = 0; i < needed; ++i) {
       const bool readable = static_cast<int32_t>(i) >= first_read;
@@ -134,8 +142,8 @@ Status BatchBuffers::add_segment(const StepRow& row) {
 Status BatchBuffers::upload(Device& device, BackendStream* stream) {
   batch_.num_tokens = static_cast<int32_t>(token_ids_.size());
   batch_.num_segments = static_cast<int32_t>(form_.size());
-  batch_.num_output_segments = static_cast<int32_t>(
-      std::count(form_.begin(), form_.end(), static_cast<uint8_t>(TokenForm::kOutput)));
+  batch_.num_output_segments =
+      static_cast<int32_t>(std::count(form_.begin(), form_.end(), static_cast<uint8_t>(TokenForm::kOutput)));
   batch_.max_query_len = 0;
   batch_.max_context = 0;
   for (size_t s = 0; s < form_.size(); ++s) {

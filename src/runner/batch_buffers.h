@@ -1,5 +1,6 @@
-// The metadata of a step in device memory, at addresses that never change over a runner's life, so that a step can be
-// captured into a graph and replayed. Filled from a StepPlan: output segments first, then prompt segments.
+// The metadata of a step in device memory, at addresses that never change over a runner's life, so that a
+// step can be captured into a graph and replayed. Filled from a StepPlan: output segments first, then prompt
+// segments.
 //
 // Threads: one. A second step in flight needs a second instance.
 #pragma once
@@ -26,12 +27,12 @@ class BatchBuffers {
   static StatusOr<BatchBuffers> create(Device& device, const BatchLimits& limits,
                                        const std::vector<CacheGroupSpec>& groups);
 
-  /// Checks the plan against the limits and copies its metadata to the device. Errors: invalid_argument naming what
-  /// does not fit; unimplemented for drafts, adapters and tokens still on the device.
+  /// Checks the plan against the limits and copies its metadata to the device. Errors: invalid_argument
+  /// naming what does not fit; unimplemented for drafts, adapters and tokens still on the device.
   Status fill(Device& device, BackendStream* stream, const StepPlan& plan);
 
-  /// Metadata of a step of `segments` segments in one form with `tokens` tokens in all and the longest context, for
-  /// measuring.
+  /// Metadata of a step of `segments` segments in one form with `tokens` tokens in all and the longest
+  /// context, for measuring.
   void shape_for_measuring(TokenForm form, int32_t segments, int32_t tokens);
 
   const BatchMeta& batch() const { return batch_; }
@@ -40,7 +41,8 @@ class BatchBuffers {
   int32_t last_token_of(size_t row) const { return last_token_[row]; }
 
  private:
-  BatchBuffers(const BatchLimits& limits, const std::vector<CacheGroupSpec>& specs) : limits_(limits), specs_(specs) {}
+  BatchBuffers(const BatchLimits& limits, const std::vector<CacheGroupSpec>& specs)
+      : limits_(limits), specs_(specs) {}
   Status allocate(Device& device);
   Status check_row(const StepPlan& plan, size_t index) const;
   Status add_segment(const StepRow& row);

@@ -28,7 +28,8 @@ uint64_t bytes_for(const std::vector<CacheGroupLayout>& groups, const std::vecto
                    int64_t blocks, const CacheSizing& sizing) {
   uint64_t sum = 0;
   for (size_t g = 0; g < groups.size(); ++g) {
-    sum += static_cast<uint64_t>(share_of(specs[g], blocks, sizing) + 1) * block_bytes(groups[g], specs[g].block_tokens);
+    sum += static_cast<uint64_t>(share_of(specs[g], blocks, sizing) + 1) *
+           block_bytes(groups[g], specs[g].block_tokens);
   }
   return sum;
 }
@@ -62,7 +63,8 @@ Status check_holds_one(const std::vector<CacheGroupLayout>& groups, const std::v
     const int32_t needed = most_blocks_held(spec, sizing.max_model_len, 1);
     if (needed <= spec.num_blocks - 1) continue;
     return resource_exhausted(
-        "the KV cache cannot hold one sequence of max_model_len {} tokens: cache group {} needs {} blocks of {} tokens "
+        "the KV cache cannot hold one sequence of max_model_len {} tokens: cache group {} needs {} blocks of "
+        "{} tokens "
         "and has {} ({}); it takes {} bytes of cache memory in all groups, or a smaller max_model_len",
         sizing.max_model_len, spec.name, needed, spec.block_tokens, std::max(0, spec.num_blocks - 1),
         sizing.num_blocks > 0 ? fmt::format("num_blocks {}", sizing.num_blocks)
@@ -94,7 +96,8 @@ StatusOr<std::vector<CacheGroupSpec>> size_cache(const std::vector<CacheGroupLay
   return specs;
 }
 
-uint64_t cache_bytes_of(const std::vector<CacheGroupLayout>& groups, const std::vector<CacheGroupSpec>& specs) {
+uint64_t cache_bytes_of(const std::vector<CacheGroupLayout>& groups,
+                        const std::vector<CacheGroupSpec>& specs) {
   uint64_t sum = 0;
   for (size_t g = 0; g < groups.size(); ++g) {
     sum += static_cast<uint64_t>(specs[g].num_blocks) * block_bytes(groups[g], specs[g].block_tokens);
@@ -102,14 +105,16 @@ uint64_t cache_bytes_of(const std::vector<CacheGroupLayout>& groups, const std::
   return sum;
 }
 
-StatusOr<CacheMemory> CacheMemory::create(Device& device, Model& model, const std::vector<CacheGroupSpec>& specs) {
+StatusOr<CacheMemory> CacheMemory::create(Device& device, Model& model,
+                                          const std::vector<CacheGroupSpec>& specs) {
   CacheMemory memory;
   const std::vector<CacheGroupLayout>& groups = model.cache_groups();
   for (size_t g = 0; g < groups.size(); ++g) {
     const int64_t stride = groups[g].token_bytes * specs[g].block_tokens;
     std::vector<CacheLayer>& layers = memory.layers_.emplace_back();
     for (const int32_t layer : groups[g].layers) {
-      StatusOr<Buffer> buffer = device.allocate(static_cast<uint64_t>(stride) * static_cast<uint64_t>(specs[g].num_blocks));
+      StatusOr<Buffer> buffer =
+          device.allocate(static_cast<uint64_t>(stride) * static_cast<uint64_t>(specs[g].num_blocks));
       if (!buffer.ok()) {
         return annotate(buffer.status(), fmt::format("KV cache of {} bytes", cache_bytes_of(groups, specs)));
       }

@@ -1,7 +1,7 @@
 // How large a cache is, and its memory: one buffer a layer, bound to the model.
 //
-// Every group gets the same number of blocks, except that a window group never gets more than all rows of a step could
-// hold at once; the null block comes on top.
+// Every group gets the same number of blocks, except that a window group never gets more than all rows of a
+// step could hold at once; the null block comes on top.
 #pragma once
 
 #include <cstdint>
@@ -16,19 +16,21 @@ namespace hadal {
 
 struct CacheSizing {
   int32_t block_tokens = 64;
-  int32_t num_blocks = 0;      // usable blocks of the largest group, or
-  uint64_t cache_bytes = 0;    // bytes over all groups, null blocks included
+  int32_t num_blocks = 0;    // usable blocks of the largest group, or
+  uint64_t cache_bytes = 0;  // bytes over all groups, null blocks included
   int32_t max_model_len = 0;
-  int32_t max_tokens = 0;      // of a step
+  int32_t max_tokens = 0;  // of a step
   int32_t max_rows = 0;
 };
 
-/// Blocks of each group, in the groups' order. Errors: invalid_argument (nothing asked for), resource_exhausted with
-/// the arithmetic where a group cannot hold one sequence of max_model_len tokens.
-StatusOr<std::vector<CacheGroupSpec>> size_cache(const std::vector<CacheGroupLayout>& groups, const CacheSizing& sizing);
+/// Blocks of each group, in the groups' order. Errors: invalid_argument (nothing asked for),
+/// resource_exhausted with the arithmetic where a group cannot hold one sequence of max_model_len tokens.
+StatusOr<std::vector<CacheGroupSpec>> size_cache(const std::vector<CacheGroupLayout>& groups,
+                                                 const CacheSizing& sizing);
 
 /// Bytes that these groups take, null blocks included.
-uint64_t cache_bytes_of(const std::vector<CacheGroupLayout>& groups, const std::vector<CacheGroupSpec>& specs);
+uint64_t cache_bytes_of(const std::vector<CacheGroupLayout>& groups,
+                        const std::vector<CacheGroupSpec>& specs);
 
 /// The cache's memory.
 class CacheMemory {

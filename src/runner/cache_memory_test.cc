@@ -24,9 +24,7 @@ CacheGroupLayout windowed(int64_t token_bytes, std::vector<int32_t> layers, int3
   return layout;
 }
 
-CacheSizing sizing() {
-  return {.block_tokens = 64, .max_model_len = 4096, .max_tokens = 512, .max_rows = 8};
-}
+CacheSizing sizing() { return {.block_tokens = 64, .max_model_len = 4096, .max_tokens = 512, .max_rows = 8}; }
 
 TEST(CacheSizing, BlocksComeWithTheNullBlockOnTop) {
   CacheSizing asked = sizing();

@@ -25,8 +25,8 @@ struct LogitRow {
 /// A step that has been launched.
 struct Launched {
   StepId id = 0;
-  std::vector<RowResult> rows;      // in plan order, of rows that want logits
-  std::vector<size_t> result_of;    // plan row -> index into rows
+  std::vector<RowResult> rows;    // in plan order, of rows that want logits
+  std::vector<size_t> result_of;  // plan row -> index into rows
   MonotonicTime started;
 };
 
@@ -70,14 +70,16 @@ class DeviceRunner final : public Runner {
 Status DeviceRunner::init(const ModelConfig& config, std::shared_ptr<const Checkpoint> checkpoint) {
   const ModelOptions& model = options_.model;
   // the size of the cache is checked before weights are read: a wrong option should fail at once
-  ASSIGN_OR_RETURN(specs_, size_cache(cache_groups_of(config, model.cache), {.block_tokens = options_.block_tokens,
-                                                                              .num_blocks = options_.num_blocks,
-                                                                              .cache_bytes = options_.cache_bytes,
-                                                                              .max_model_len = model.max_model_len,
-                                                                              .max_tokens = model.max_tokens,
-                                                                              .max_rows = options_.max_rows}));
+  ASSIGN_OR_RETURN(specs_,
+                   size_cache(cache_groups_of(config, model.cache), {.block_tokens = options_.block_tokens,
+                                                                     .num_blocks = options_.num_blocks,
+                                                                     .cache_bytes = options_.cache_bytes,
+                                                                     .max_model_len = model.max_model_len,
+                                                                     .max_tokens = model.max_tokens,
+                                                                     .max_rows = options_.max_rows}));
   ASSIGN_OR_RETURN(model_, Model::create(config, std::move(checkpoint), device_, communicator_, model));
-  if (model_->cache_groups().size() != specs_.size()) return internal_error("the model's cache groups changed");
+  if (model_->cache_groups().size() != specs_.size())
+    return internal_error("the model's cache groups changed");
   ASSIGN_OR_RETURN(CacheMemory cache, CacheMemory::create(*device_, *model_, specs_));
   cache_ = std::make_unique<CacheMemory>(std::move(cache));
   describe(config, specs_);
@@ -108,8 +110,8 @@ Status DeviceRunner::make_buffers() {
   ASSIGN_OR_RETURN(Sampler sampler, Sampler::create(*device_, rows, info_.vocab_size));
   sampler_ = std::make_unique<Sampler>(std::move(sampler));
   ASSIGN_OR_RETURN(logit_rows_, device_->allocate(static_cast<uint64_t>(rows) * sizeof(int32_t)));
-  ASSIGN_OR_RETURN(logits_, device_->allocate(static_cast<uint64_t>(rows) * static_cast<uint64_t>(info_.vocab_size) *
-                                              sizeof(float)));
+  ASSIGN_OR_RETURN(logits_, device_->allocate(static_cast<uint64_t>(rows) *
+                                              static_cast<uint64_t>(info_.vocab_size) * sizeof(float)));
   // a step copies at most one block per row and group
   const uint64_t pairs = static_cast<uint64_t>(options_.max_rows) * specs_.size();
   ASSIGN_OR_RETURN(copy_pairs_, device_->allocate(pairs * 2 * sizeof(int32_t)));
@@ -117,10 +119,12 @@ Status DeviceRunner::make_buffers() {
 }
 
 Mat DeviceRunner::logits(int64_t first, int64_t rows) const {
-  return Mat{logits_.as<float>() + first * info_.vocab_size, rows, info_.vocab_size, info_.vocab_size, DType::kF32};
+  return Mat{logits_.as<float>() + first * info_.vocab_size, rows, info_.vocab_size, info_.vocab_size,
+             DType::kF32};
 }
 
-/// Walks the forward pass with the largest shapes of each kind and reserves the workspace that the ops ask for.
+/// Walks the forward pass with the largest shapes of each kind and reserves the workspace that the ops ask
+/// for.
 Status DeviceRunner::measure() {
   const int32_t tokens = options_.model.max_tokens;
   const int32_t rows = std::min(options_.max_rows, tokens);
@@ -131,7 +135,8 @@ Status DeviceRunner::measure() {
   if (measured.ok()) measured = measure_batch(TokenForm::kOutput, 1, tokens);
   if (measured.ok()) measured = measure_batch(TokenForm::kOutput, rows, tokens);
   if (measured.ok()) {
-    measured = device_->run(stream_, OpKind::kSample, sampler_->args(logits(0, options_.model.max_logit_rows), 20));
+    measured =
+        device_->run(stream_, OpKind::kSample, sampler_->args(logits(0, options_.model.max_logit_rows), 20));
   }
   device_->set_measuring(false);
   RETURN_IF_ERROR(measured);
@@ -159,7 +164,8 @@ std::vector<LogitRow> wanted_logits(const StepPlan& plan, const BatchBuffers& ba
     const StepRow& row = plan.rows[i];
     if (row.logits != LogitsWanted::kReturnLast && row.logits != LogitsWanted::kReturnAll) continue;
     const auto count = static_cast<int32_t>(row.logits == LogitsWanted::kReturnLast ? 1 : row.tokens.size());
-    for (int32_t back = count - 1; back >= 0; --back) wanted.push_back({i, batch.last_token_of(i) - back, false});
+    for (int32_t back = count - 1; back >= 0; --back)
+      wanted.push_back({i, batch.last_token_of(i) - back, false});
   }
   return wanted;
 }
@@ -199,12 +205,14 @@ Status DeviceRunner::copy_blocks(const std::vector<BlockCopy>& copies) {
       }
       if (copy.group != static_cast<int32_t>(g)) continue;
       if (std::min(copy.from, copy.to) < 1 || std::max(copy.from, copy.to) >= specs_[g].num_blocks) {
-        return invalid_argument("copy of block {} to {} in cache group {}", copy.from, copy.to, specs_[g].name);
+        return invalid_argument("copy of block {} to {} in cache group {}", copy.from, copy.to,
+                                specs_[g].name);
       }
       pairs.insert(pairs.end(), {copy.from, copy.to});
     }
     if (pairs.empty()) continue;
-    if (pairs.size() * sizeof(int32_t) > copy_pairs_.bytes()) return invalid_argument("{} block copies", pairs.size() / 2);
+    if (pairs.size() * sizeof(int32_t) > copy_pairs_.bytes())
+      return invalid_argument("{} block copies", pairs.size() / 2);
     // two groups share the buffer: on a stream the second upload follows the first group's copies
     RETURN_IF_ERROR(device_->copy(stream_, copy_pairs_.data(), pairs.data(), pairs.size() * sizeof(int32_t),
                                   CopyKind::kHostToDevice));
@@ -218,8 +226,8 @@ Status DeviceRunner::copy_blocks(const std::vector<BlockCopy>& copies) {
   return OkStatus();
 }
 
-/// One forward pass, or several where more logits are wanted than the buffer holds: each pass writes the same records
-/// and makes the next rows (evaluation only; it sizes max_logit_rows so that one is enough).
+/// One forward pass, or several where more logits are wanted than the buffer holds: each pass writes the same
+/// records and makes the next rows (evaluation only; it sizes max_logit_rows so that one is enough).
 Status DeviceRunner::run(const StepPlan& plan, Launched& step) {
   const std::vector<LogitRow> wanted = wanted_logits(plan, *batch_);
   const auto most = static_cast<size_t>(options_.model.max_logit_rows);
@@ -256,17 +264,20 @@ Status DeviceRunner::take_logits(const StepPlan& plan, const std::vector<LogitRo
     if (row.samples) sampled.push_back(&plan.rows[row.plan_row]);
   }
   if (!sampled.empty()) {
-    RETURN_IF_ERROR(sampler_->draw(*device_, stream_, sampled, logits(0, static_cast<int64_t>(sampled.size()))));
+    RETURN_IF_ERROR(
+        sampler_->draw(*device_, stream_, sampled, logits(0, static_cast<int64_t>(sampled.size()))));
     RETURN_IF_ERROR(device_->wait(stream_));
     const std::vector<SampledToken> tokens = sampler_->results();
-    for (size_t i = 0; i < sampled.size(); ++i) step.rows[step.result_of[piece[i].plan_row]].tokens.push_back(tokens[i]);
+    for (size_t i = 0; i < sampled.size(); ++i)
+      step.rows[step.result_of[piece[i].plan_row]].tokens.push_back(tokens[i]);
   }
   const auto vocab = static_cast<size_t>(info_.vocab_size);
   for (size_t i = sampled.size(); i < piece.size(); ++i) {
     std::vector<float>& to = step.rows[step.result_of[piece[i].plan_row]].logits;
     to.resize(to.size() + vocab);
-    RETURN_IF_ERROR(device_->copy(stream_, to.data() + to.size() - vocab, logits(static_cast<int64_t>(i), 1).data,
-                                  vocab * sizeof(float), CopyKind::kDeviceToHost));
+    RETURN_IF_ERROR(device_->copy(stream_, to.data() + to.size() - vocab,
+                                  logits(static_cast<int64_t>(i), 1).data, vocab * sizeof(float),
+                                  CopyKind::kDeviceToHost));
     RETURN_IF_ERROR(device_->wait(stream_));  // the vector may move when the next row is appended
   }
   return OkStatus();

@@ -11,8 +11,9 @@
 namespace hadal {
 
 struct DeviceRunnerOptions {
-  int32_t block_tokens = 64;
-  /// Either blocks of the (largest) group, or bytes of cache memory over all groups; one of them > 0.
+  int32_t block_tokens = 64;  // 0: what each cache group asks for
+  /// Either usable blocks of the (largest) group, the null block on top, or bytes of cache memory over all groups with
+  /// their null blocks; one of them > 0.
   int32_t num_blocks = 0;
   uint64_t cache_bytes = 0;
   int32_t max_rows = 64;          // rows (segments) of one step

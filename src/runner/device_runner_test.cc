@@ -53,7 +53,8 @@ class DeviceRunnerTest : public ::testing::TestWithParam<std::string> {
   std::unique_ptr<Runner> make() { return make(small_options()); }
 };
 
-/// Block tables for a sequence: `stride` spreads sequences over the pool, so that tables are neither dense nor sorted.
+/// Block tables for a sequence: `stride` spreads sequences over the pool, so that tables are neither dense
+/// nor sorted.
 std::vector<std::vector<int32_t>> tables_for(const Runner& runner, int32_t tokens, int32_t sequence) {
   std::vector<std::vector<int32_t>> tables;
   for (const RunnerCacheGroup& group : runner.info().groups) {
@@ -66,8 +67,8 @@ std::vector<std::vector<int32_t>> tables_for(const Runner& runner, int32_t token
   return tables;
 }
 
-StepRow row_of(const Runner& runner, int32_t sequence, const std::vector<int32_t>& ids, int32_t from, int32_t to,
-               TokenForm form, LogitsWanted logits) {
+StepRow row_of(const Runner& runner, int32_t sequence, const std::vector<int32_t>& ids, int32_t from,
+               int32_t to, TokenForm form, LogitsWanted logits) {
   StepRow row;
   row.sequence = static_cast<SequenceId>(sequence);
   row.form = form;
@@ -93,7 +94,8 @@ StepResult run_plan(Runner& runner, StepPlan plan) {
 }
 
 /// Logits of every token of a prompt, computed in pieces of `piece`.
-std::vector<float> prompt_logits(Runner& runner, const std::vector<int32_t>& ids, int32_t piece, int32_t sequence) {
+std::vector<float> prompt_logits(Runner& runner, const std::vector<int32_t>& ids, int32_t piece,
+                                 int32_t sequence) {
   std::vector<float> all;
   const auto size = static_cast<int32_t>(ids.size());
   for (int32_t at = 0; at < size; at += piece) {
@@ -290,7 +292,8 @@ TEST_P(DeviceRunnerTest, BlocksBeforeTheWindowAreNotRead) {
   run_plan(*runner, plan);
   plan.rows = {row_of(*runner, 1, ids, 30, 31, TokenForm::kOutput, LogitsWanted::kReturnLast)};
   const std::vector<float> expected = run_plan(*runner, plan).rows[0].logits;
-  for (size_t block = 0; block < 5; ++block) plan.rows[0].block_table[1][block] = 0;  // 0..19; the query reads 22..30
+  for (size_t block = 0; block < 5; ++block)
+    plan.rows[0].block_table[1][block] = 0;  // 0..19; the query reads 22..30
   EXPECT_TRUE(same_bits(run_plan(*runner, plan).rows[0].logits, expected));
   plan.rows[0].block_table[1][5] = 0;
   EXPECT_FALSE(runner->launch(plan).ok());

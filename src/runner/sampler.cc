@@ -66,15 +66,17 @@ Status Sampler::draw(Device& device, BackendStream* stream, const std::vector<co
 }
 
 Status Sampler::check(const StepRow& row) const {
-  if (row.sampling == nullptr) return invalid_argument("sequence {}: a row to sample has no parameters", row.sequence);
+  if (row.sampling == nullptr)
+    return invalid_argument("sequence {}: a row to sample has no parameters", row.sequence);
   if (row.sampling->logprobs > vocab_size_) {
-    return invalid_argument("sequence {}: {} logprobs of a vocabulary of {}", row.sequence, row.sampling->logprobs,
-                            vocab_size_);
+    return invalid_argument("sequence {}: {} logprobs of a vocabulary of {}", row.sequence,
+                            row.sampling->logprobs, vocab_size_);
   }
   RETURN_IF_ERROR(check_ids(row.prompt_ids, "prompt id", vocab_size_));
   RETURN_IF_ERROR(check_ids(row.output_ids, "output id", vocab_size_));
   RETURN_IF_ERROR(check_ids(row.forbidden, "forbidden id", vocab_size_));
-  for (const auto& [id, value] : row.sampling->logit_bias) RETURN_IF_ERROR(check_ids({id}, "logit_bias id", vocab_size_));
+  for (const auto& [id, value] : row.sampling->logit_bias)
+    RETURN_IF_ERROR(check_ids({id}, "logit_bias id", vocab_size_));
   return OkStatus();
 }
 
@@ -136,7 +138,8 @@ Status Sampler::upload(Device& device, BackendStream* stream, const std::vector<
     if (!rows[i]->forbidden.empty()) row.allowed_mask = reinterpret_cast<const uint32_t*>(base + at.mask);
   }
   if (!arena_.bytes().empty()) {
-    RETURN_IF_ERROR(device.copy(stream, base, arena_.bytes().data(), arena_.bytes().size(), CopyKind::kHostToDevice));
+    RETURN_IF_ERROR(
+        device.copy(stream, base, arena_.bytes().data(), arena_.bytes().size(), CopyKind::kHostToDevice));
   }
   return device.copy(stream, device_rows_.data(), host_rows_.data(), host_rows_.size() * sizeof(SampleRow),
                      CopyKind::kHostToDevice);

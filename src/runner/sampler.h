@@ -1,8 +1,8 @@
-// Draws tokens from logits on the device: writes the SampleRows and what they point to, runs kSample, fetches the
-// results.
+// Draws tokens from logits on the device: writes the SampleRows and what they point to, runs kSample, fetches
+// the results.
 //
-// Rows, results and the ids that penalties, biases and masks need lie in device memory. That memory grows when a step
-// needs more (it is not part of what a graph captures).
+// Rows, results and the ids that penalties, biases and masks need lie in device memory. That memory grows
+// when a step needs more (it is not part of what a graph captures).
 //
 // Threads: one. A second step in flight needs a second instance.
 #pragma once
@@ -20,9 +20,11 @@ class Sampler {
  public:
   static StatusOr<Sampler> create(Device& device, int32_t max_rows, int32_t vocab_size);
 
-  /// Draws one token for each of `rows` (kSampleLast rows) from the rows of `logits`, in order, and starts fetching the
-  /// results. Errors: invalid_argument for a row without sampling parameters or with ids outside the vocabulary.
-  Status draw(Device& device, BackendStream* stream, const std::vector<const StepRow*>& rows, const Mat& logits);
+  /// Draws one token for each of `rows` (kSampleLast rows) from the rows of `logits`, in order, and starts
+  /// fetching the results. Errors: invalid_argument for a row without sampling parameters or with ids outside
+  /// the vocabulary.
+  Status draw(Device& device, BackendStream* stream, const std::vector<const StepRow*>& rows,
+              const Mat& logits);
 
   /// The results of the last draw, in order; valid once the stream has been waited for.
   std::vector<SampledToken> results() const;

@@ -1,5 +1,5 @@
-// For tests: small random checkpoints in the published layout, made on the spot, so that no test depends on files that
-// may not be there.
+// For tests: small random checkpoints in the published layout, made on the spot, so that no test depends on
+// files that may not be there.
 #pragma once
 
 #include <gtest/gtest.h>
