@@ -1,12 +1,11 @@
 #include "http/request_reader.h"
 
 #include <algorithm>
+#include <boost/beast/http/empty_body.hpp>
 #include <boost/beast/http/fields.hpp>
 #include <boost/beast/http/parser.hpp>
 #include <optional>
 #include <utility>
-
-#include "http/growing_body.h"
 
 namespace hadal::http {
 namespace {
@@ -15,9 +14,11 @@ namespace beast_http = boost::beast::http;
 
 std::string to_string(boost::beast::string_view text) { return std::string(text.data(), text.size()); }
 
-// Longest chunk line or trailer that may wait for its end.
-constexpr size_t kMaxUnparsedBody = 32 * 1024;
 constexpr size_t kMaxTarget = 16 * 1024;
+
+std::string too_large(const ReaderLimits& limits) {
+  return "the request's body is larger than " + std::to_string(limits.max_body_bytes) + " bytes";
+}
 
 bool all_digits(std::string_view text) {
   return !text.empty() && std::all_of(text.begin(), text.end(), [](char c) { return c >= '0' && c <= '9'; });
@@ -26,8 +27,7 @@ bool all_digits(std::string_view text) {
 }  // namespace
 
 struct RequestReader::Parser {
-  beast_http::request_parser<GrowingBody> beast;
-  bool header_seen = false;
+  beast_http::request_parser<beast_http::empty_body> beast;
 };
 
 RequestReader::RequestReader(const ReaderLimits& limits) : limits_(limits) {}
@@ -48,49 +48,63 @@ RequestReader::State RequestReader::fail(int status, std::string message) {
 }
 
 RequestReader::State RequestReader::advance() {
-  if (state_ == State::kComplete || state_ == State::kError) return state_;
-  if (!started_) {
-    // Some clients end a body with a line break that its length does not count (RFC 9112, 2.2).
-    size_t blank = 0;
-    while (blank < buffer_.size() && (buffer_[blank] == '\r' || buffer_[blank] == '\n')) ++blank;
-    buffer_.erase(0, blank);
-    if (buffer_.empty()) return state_;
-    started_ = true;
-    parser_ = std::make_unique<Parser>();
-    parser_->beast.eager(false);
-    parser_->beast.header_limit(static_cast<std::uint32_t>(limits_.max_header_bytes));
-    parser_->beast.body_limit(limits_.max_body_bytes);
+  if (state_ == State::kHeader) {
+    if (!started_) {
+      // Some clients end a body with a line break that its length does not count (RFC 9112, 2.2).
+      size_t blank = 0;
+      while (blank < buffer_.size() && (buffer_[blank] == '\r' || buffer_[blank] == '\n')) ++blank;
+      buffer_.erase(0, blank);
+      if (buffer_.empty()) return state_;
+      started_ = true;
+      parser_ = std::make_unique<Parser>();
+      parser_->beast.eager(false);
+      parser_->beast.header_limit(static_cast<std::uint32_t>(limits_.max_header_bytes));
+      parser_->beast.body_limit(boost::none);
+    }
+    if (read_header() != State::kBody) return state_;
   }
+  return state_ == State::kBody ? read_body() : state_;
+}
 
+RequestReader::State RequestReader::read_header() {
   size_t consumed = 0;
-  while (consumed < buffer_.size() && !parser_->beast.is_done()) {
+  while (!parser_->beast.is_header_done()) {
     boost::beast::error_code ec;
     const size_t used = parser_->beast.put(
         boost::asio::const_buffer(buffer_.data() + consumed, buffer_.size() - consumed), ec);
     consumed += used;
     if (ec == beast_http::error::need_more) break;
     if (ec) return put_error(ec.value());
-    if (parser_->beast.is_header_done() && !parser_->header_seen) {
-      parser_->header_seen = true;
-      if (check_header() == State::kError) return state_;
-      state_ = State::kBody;
-    }
-    if (used == 0 && !parser_->beast.is_done()) break;
+    if (used == 0 || consumed == buffer_.size()) break;
   }
   buffer_.erase(0, consumed);
+  if (!parser_->beast.is_header_done()) return state_;
+  return check_header();
+}
 
-  if (parser_->beast.is_done()) {
-    request_.body = std::move(parser_->beast.get().body());
-    request_.received = std::chrono::steady_clock::now();
-    parser_.reset();
-    started_ = false;
-    expect_continue_ = false;
-    return state_ = State::kComplete;
+RequestReader::State RequestReader::read_body() {
+  std::string_view bytes = buffer_;
+  bool done = true;
+  if (framing_ == Framing::kLength) {
+    const auto take = static_cast<size_t>(std::min<uint64_t>(body_left_, bytes.size()));
+    request_.body.append(bytes.substr(0, take));
+    bytes.remove_prefix(take);
+    body_left_ -= take;
+    done = body_left_ == 0;
+  } else if (framing_ == Framing::kChunked) {
+    switch (chunks_.feed(&bytes, &request_.body)) {
+      case ChunkDecoder::State::kMalformed: return fail(400, "malformed chunked body");
+      case ChunkDecoder::State::kTooLarge: return fail(413, too_large(limits_));
+      case ChunkDecoder::State::kMore: done = false; break;
+      case ChunkDecoder::State::kDone: break;
+    }
   }
-  if (state_ == State::kBody && buffer_.size() > kMaxUnparsedBody) {
-    return fail(400, "a chunk's size line or the trailer fields are too long");
-  }
-  return state_;
+  buffer_.erase(0, buffer_.size() - bytes.size());
+  if (!done) return state_;
+  request_.received = std::chrono::steady_clock::now();
+  started_ = false;
+  expect_continue_ = false;
+  return state_ = State::kComplete;
 }
 
 // Beast's reason as a status of ours.
@@ -100,8 +114,6 @@ RequestReader::State RequestReader::put_error(int condition) {
     case error::header_limit:
     case error::buffer_overflow:
       return fail(431, "the request's header is larger than " + std::to_string(limits_.max_header_bytes) + " bytes");
-    case error::body_limit:
-      return fail(413, "the request's body is larger than " + std::to_string(limits_.max_body_bytes) + " bytes");
     case error::bad_version:
       return fail(505, "only HTTP/1.0 and HTTP/1.1 are spoken here");
     case error::bad_transfer_encoding:
@@ -126,13 +138,14 @@ RequestReader::State RequestReader::check_header() {
     return fail(431, "more than " + std::to_string(limits_.max_header_fields) + " header fields");
   }
   if (!check_length_fields() || !check_target()) return state_;
-  if (parser_->beast.upgrade()) request_.keep_alive = request_.http_minor == 1;  // Upgrade is ignored
   const std::string_view expect = request_.headers.get("Expect");
   if (!expect.empty()) {
     if (!iequals(expect, "100-continue")) return fail(417, "the only expectation served is 100-continue");
-    expect_continue_ = request_.http_minor == 1 && !parser_->beast.is_done();
+    // Not where the body is on its way already.
+    expect_continue_ = request_.http_minor == 1 && framing_ != Framing::kNone && buffer_.empty();
   }
-  return state_;
+  parser_.reset();
+  return state_ = State::kBody;
 }
 
 // Where the request ends must be beyond doubt for every server on its way.
@@ -148,7 +161,18 @@ bool RequestReader::check_length_fields() {
     fail(400, "Content-Length must be a plain number");
     return false;
   }
+  framing_ = Framing::kNone;
+  if (lengths == 1) {
+    framing_ = Framing::kLength;
+    body_left_ = parser_->beast.content_length().value_or(0);
+    if (body_left_ > limits_.max_body_bytes) {
+      fail(413, too_large(limits_));
+      return false;
+    }
+  }
   if (codings == 1) {
+    framing_ = Framing::kChunked;
+    chunks_ = ChunkDecoder(limits_.max_body_bytes);
     if (request_.http_minor == 0) {
       fail(400, "HTTP/1.0 has no Transfer-Encoding");
       return false;

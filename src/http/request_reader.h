@@ -17,6 +17,7 @@
 #include <string>
 #include <string_view>
 
+#include "http/chunk_decoder.h"
 #include "http/message.h"
 
 namespace hadal::http {
@@ -61,17 +62,23 @@ class RequestReader {
   const std::string& error_message() const { return error_message_; }
 
  private:
-  struct Parser;
+  struct Parser;  // Beast's, for the header alone
+  enum class Framing : uint8_t { kNone, kLength, kChunked };
 
   State fail(int status, std::string message);
+  State read_header();
   State check_header();
   bool check_length_fields();
   bool check_target();
   State put_error(int condition);
+  State read_body();
 
   const ReaderLimits limits_;
   std::unique_ptr<Parser> parser_;
-  std::string buffer_;  // not yet consumed by the parser
+  std::string buffer_;  // not yet consumed
+  Framing framing_ = Framing::kNone;
+  uint64_t body_left_ = 0;  // kLength
+  ChunkDecoder chunks_;     // kChunked
   Request request_;     // filled from the header once that is complete
   State state_ = State::kHeader;
   bool started_ = false;

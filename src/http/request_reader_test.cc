@@ -42,6 +42,26 @@ TEST(RequestReader, SameRequestHoweverTheBytesAreCut) {
   }
 }
 
+// Beast's own chunk parser ends a debug build with an assertion on this one (found by fuzz_http).
+TEST(RequestReader, LastChunkInUnluckyPieces) {
+  RequestReader reader({});
+  reader.append("POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n");
+  EXPECT_EQ(reader.advance(), State::kBody);
+  reader.append("\r");
+  EXPECT_EQ(reader.advance(), State::kBody);
+  reader.append("\n");
+  EXPECT_EQ(reader.advance(), State::kComplete);
+}
+
+TEST(RequestReader, ChunkFramingIsStrict) {
+  const std::string head = "POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n";
+  for (const char* bad : {"1\na\r\n0\r\n\r\n", "1 \r\na\r\n0\r\n\r\n", "0x1\r\na\r\n", "1;a\nb\r\na\r\n", "\r\n", "1\r\na\n0\r\n\r\n",
+                          "0\r\nX: a\nY: b\r\n\r\n", "0\r\n\n", "0\r\n\rX", "-1\r\n", "1000000000000000\r\n"}) {
+    EXPECT_EQ(status_of(head + bad), 400) << bad;
+  }
+  EXPECT_EQ(status_of(head + "001;a=\"b\"\r\nx\r\n000\r\nT: v\r\n\r\n"), 200);
+}
+
 TEST(RequestReader, PipelinedRequestsComeOneByOne) {
   RequestReader reader({});
   reader.append("GET /a HTTP/1.1\r\nHost: h\r\n\r\n\r\nPOST /b HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\nxyzGET /c HT");

@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include "base/status.h"
+#include "http/chunk_decoder.h"
 #include "http/client.h"
 
 namespace hadal::http {
@@ -33,13 +34,19 @@ class ResponseReader {
   std::string take_body();
 
  private:
-  struct Parser;
-  Status advance();
-  Status note_progress();
+  struct Parser;  // Beast's, for the header alone
+  enum class Framing : uint8_t { kNone, kLength, kChunked, kToEnd };
+  Status read_header();
+  Status note_header();
+  Status read_body();
 
   const BodyExpected body_;
   std::unique_ptr<Parser> parser_;
   std::string buffer_;
+  std::string content_;     // not taken yet
+  Framing framing_ = Framing::kNone;
+  uint64_t body_left_ = 0;  // kLength
+  ChunkDecoder chunks_;     // kChunked
   Response head_;
   bool header_done_ = false;
   bool done_ = false;
