@@ -51,21 +51,21 @@ void encode(const Json& conversation) {
   }
 }
 
+std::string split_by(std::string_view text, size_t step) {
+  hadal::ReasoningParser parser(hadal::ReasoningKind::kDeepSeekR1, false);
+  std::string reasoning, content;
+  const auto take = [&](const hadal::ReasoningDelta& delta) {
+    reasoning += delta.reasoning;
+    content += delta.content;
+  };
+  for (size_t i = 0; i < text.size(); i += step) take(parser.push(text.substr(i, step)));
+  take(parser.flush());
+  return reasoning + '\0' + content;
+}
+
 /// However the text is cut, the two parts are the same.
 void split_reasoning(std::string_view text) {
-  std::string parts[2];
-  for (const size_t step : {text.size() + 1, size_t{3}}) {
-    hadal::ReasoningParser parser(hadal::ReasoningKind::kDeepSeekR1, false);
-    std::string reasoning, content;
-    const auto take = [&](const hadal::ReasoningDelta& delta) {
-      reasoning += delta.reasoning;
-      content += delta.content;
-    };
-    for (size_t i = 0; i < text.size(); i += step) take(parser.push(text.substr(i, step)));
-    take(parser.flush());
-    parts[step == 3 ? 1 : 0] = reasoning + '\0' + content;
-  }
-  if (parts[0] != parts[1]) std::abort();
+  if (split_by(text, text.size() + 1) != split_by(text, 3)) std::abort();
 }
 
 }  // namespace
