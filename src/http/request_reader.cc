@@ -20,6 +20,10 @@ std::string too_large(const ReaderLimits& limits) {
   return "the request's body is larger than " + std::to_string(limits.max_body_bytes) + " bytes";
 }
 
+std::string header_too_large(const ReaderLimits& limits) {
+  return "the request's header is larger than " + std::to_string(limits.max_header_bytes) + " bytes";
+}
+
 bool all_digits(std::string_view text) {
   return !text.empty() && std::all_of(text.begin(), text.end(), [](char c) { return c >= '0' && c <= '9'; });
 }
@@ -58,7 +62,9 @@ RequestReader::State RequestReader::advance() {
       started_ = true;
       parser_ = std::make_unique<Parser>();
       parser_->beast.eager(false);
-      parser_->beast.header_limit(static_cast<std::uint32_t>(limits_.max_header_bytes));
+      // The limit is ours (read_header): Beast's depends on how the bytes were cut.
+      parser_->beast.header_limit(static_cast<std::uint32_t>(4 * limits_.max_header_bytes));
+      header_bytes_ = 0;
       parser_->beast.body_limit(boost::none);
     }
     if (read_header() != State::kBody) return state_;
@@ -78,8 +84,10 @@ RequestReader::State RequestReader::read_header() {
     if (used == 0 || consumed == buffer_.size()) break;
   }
   buffer_.erase(0, consumed);
-  if (!parser_->beast.is_header_done()) return state_;
-  return check_header();
+  header_bytes_ += consumed;
+  const bool done = parser_->beast.is_header_done();
+  if (header_bytes_ + (done ? 0 : buffer_.size()) > limits_.max_header_bytes) return fail(431, header_too_large(limits_));
+  return done ? check_header() : state_;
 }
 
 RequestReader::State RequestReader::read_body() {
@@ -113,7 +121,7 @@ RequestReader::State RequestReader::put_error(int condition) {
   switch (static_cast<error>(condition)) {
     case error::header_limit:
     case error::buffer_overflow:
-      return fail(431, "the request's header is larger than " + std::to_string(limits_.max_header_bytes) + " bytes");
+      return fail(431, header_too_large(limits_));
     case error::bad_version:
       return fail(505, "only HTTP/1.0 and HTTP/1.1 are spoken here");
     case error::bad_transfer_encoding:

@@ -76,6 +76,7 @@ class RequestReader {
   const ReaderLimits limits_;
   std::unique_ptr<Parser> parser_;
   std::string buffer_;  // not yet consumed
+  size_t header_bytes_ = 0;  // consumed of this request's header
   Framing framing_ = Framing::kNone;
   uint64_t body_left_ = 0;  // kLength
   ChunkDecoder chunks_;     // kChunked

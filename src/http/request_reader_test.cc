@@ -146,6 +146,19 @@ TEST(RequestReader, HoldsItsLimits) {
   EXPECT_EQ(trailers.advance(), State::kError) << "endless trailers";
 }
 
+// fuzz_http: whether a header was within the limit depended on how its bytes were cut.
+TEST(RequestReader, HeaderLimitIsExactHoweverTheBytesAreCut) {
+  const std::string frame = "GET / HTTP/1.1\r\nHost: h\r\nX: \r\n\r\n";
+  for (size_t total : {size_t{1023}, size_t{1024}, size_t{1025}}) {
+    std::string bytes = frame;
+    bytes.insert(frame.size() - 4, std::string(total - frame.size(), 'x'));
+    for (size_t piece : {size_t{1}, size_t{7}, bytes.size()}) {
+      RequestReader reader({.max_header_bytes = 1024});
+      EXPECT_EQ(feed(reader, bytes, piece), total <= 1024 ? State::kComplete : State::kError) << total << " by " << piece;
+    }
+  }
+}
+
 TEST(RequestReader, AsksForContinueOnceAndOnlyBeforeTheBody) {
   RequestReader reader({});
   reader.append("POST / HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n");
