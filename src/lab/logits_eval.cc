@@ -94,6 +94,7 @@ Status compare(const Recording& recording, int64_t sequence, const Collected& fo
     return internal_error("sequence {}: {} logits came back, {} were expected", sequence, found.prompt_logits.size(),
                           recording.length * recording.vocab);
   }
+  report.logits.insert(report.logits.end(), found.prompt_logits.begin(), found.prompt_logits.end());
   const double here = largest_error(recording, sequence, found.prompt_logits);
   error = std::isnan(here) || std::isnan(error) ? std::numeric_limits<double>::quiet_NaN() : std::max(error, here);
   for (int64_t step = 0; step < recording.continued; ++step) {

@@ -19,6 +19,7 @@ struct LogitsReport {
   int64_t greedy_equal = 0;
   int64_t greedy_total = 0;
   std::vector<std::string> kernels;  // that ran, sorted
+  std::vector<float> logits;         // [B, T, V] as computed, for comparing runs bit by bit
 };
 
 /// `config` names model, device and dtype; its capacity is set from the recording (`config.chunk` is kept).

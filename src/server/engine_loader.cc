@@ -117,7 +117,7 @@ StatusOr<std::shared_ptr<const ChatTemplate>> load_chat_template(const std::stri
   return choose_chat_template(source, model_type);
 }
 
-StatusOr<LoadedEngine> load_engine(const EngineConfig& options, std::shared_ptr<EngineObserver> observer) {
+StatusOr<LoadedEngine> load_engine(const EngineConfig& options, const ObserverMaker& observer) {
   LoadedEngine loaded;
   ASSIGN_OR_RETURN(const ResolvedModel model, resolve_model(options.model));
   loaded.folder = model.folder;
@@ -133,7 +133,8 @@ StatusOr<LoadedEngine> load_engine(const EngineConfig& options, std::shared_ptr<
   engine.max_num_batched_tokens = std::max(options.max_num_batched_tokens, options.max_num_seqs);
   engine.chunk = options.chunk;
   engine.max_queued_requests = options.max_num_queued_reqs;
-  ASSIGN_OR_RETURN(loaded.engine, Engine::create(engine, std::move(runner), loaded.tokenizer, std::move(observer)));
+  ASSIGN_OR_RETURN(loaded.engine, Engine::create(engine, std::move(runner), loaded.tokenizer,
+                                                  observer ? observer(loaded) : nullptr));
   return loaded;
 }
 

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -50,7 +51,10 @@ struct LoadedEngine {
   std::unique_ptr<Engine> engine;
 };
 
-StatusOr<LoadedEngine> load_engine(const EngineConfig& options, std::shared_ptr<EngineObserver> observer = nullptr);
+/// Makes the engine's observer once the model's facts are known.
+using ObserverMaker = std::function<std::shared_ptr<EngineObserver>(const LoadedEngine&)>;
+
+StatusOr<LoadedEngine> load_engine(const EngineConfig& options, const ObserverMaker& observer = nullptr);
 
 /// The compute dtype that `dtype` asks for ("auto": by the checkpoint's torch_dtype).
 StatusOr<DType> compute_dtype(const std::string& dtype, const ModelConfig& config);

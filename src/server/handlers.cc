@@ -9,71 +9,70 @@ namespace {
 
 using openai::ApiError;
 
-ApiError overloaded() {
-  return {.status = 503, .message = "The server is overloaded; try again.", .type = "server_error", .param = "",
-          .code = "overloaded"};
-}
-
-ApiError draining() {
-  return {.status = 503, .message = "The server is shutting down; try again elsewhere.", .type = "server_error",
-          .param = "", .code = "unavailable"};
-}
+ApiError not_available(const char* message) { return openai::error_from_status(unavailable("{}", message)); }
 
 /// Chat messages to prompt ids.
-openai::OrApiError<Submission> prepare_chat(const Service& service, const openai::ChatCompletionRequest& request) {
+openai::Result<Submission> prepare_chat(const Service& service, const openai::ChatCompletionRequest& request) {
   const LoadedEngine& loaded = service.loaded;
   if (loaded.tokenizer == nullptr) {
-    return openai::invalid("messages", "chat needs a tokenizer, and this server runs with --skip-tokenizer-init; send token "
-                                       "ids to /v1/completions");
+    return openai::invalid_request("chat needs a tokenizer, and this server runs with --skip-tokenizer-init; send token ids "
+                                   "to /v1/completions",
+                                   "messages");
   }
   if (loaded.chat_template == nullptr) {
-    return openai::invalid("messages", "this checkpoint has no chat template; start the server with --chat-template FILE, "
-                                       "or use /v1/completions");
+    return openai::invalid_request("this checkpoint has no chat template; start the server with --chat-template FILE, or "
+                                   "use /v1/completions",
+                                   "messages");
   }
   ChatRequest chat;
   chat.messages = *request.messages;
-  if (request.tools != nullptr) chat.tools = *request.tools;
-  if (request.template_kwargs != nullptr) chat.kwargs = *request.template_kwargs;
+  if (request.tools != nullptr && !request.tool_choice_none) chat.tools = *request.tools;
+  if (request.chat_template_kwargs != nullptr) chat.kwargs = *request.chat_template_kwargs;
   chat.add_generation_prompt = request.add_generation_prompt;
   chat.bos_token = loaded.tokenizer->bos_token().value_or("");
   chat.eos_token = loaded.tokenizer->eos_token().value_or("");
   auto prompt = loaded.chat_template->render(chat);
-  if (!prompt.ok()) return openai::invalid("messages", std::string(message_of(prompt.status())));
+  if (!prompt.ok()) return openai::invalid_request(std::string(message_of(prompt.status())), "messages");
 
   Submission submission;
   submission.endpoint = Endpoint::kChat;
-  submission.fields = request.sampling;
-  submission.prompts.push_back(loaded.tokenizer->encode(*prompt, AddSpecial::kNo));  // a template writes its own BOS
-  submission.split_reasoning = loaded.tokenizer->token_to_id("</think>").has_value();
+  submission.fields = request;
+  submission.logprobs = request.top_logprobs;
+  // a template writes its own BOS
+  const AddSpecial special = request.add_special_tokens.value_or(false) ? AddSpecial::kYes : AddSpecial::kNo;
+  submission.prompts.push_back(loaded.tokenizer->encode(*prompt, special));
+  submission.split_reasoning = service.reasoning != ReasoningKind::kNone;
   submission.starts_in_reasoning = submission.split_reasoning && prompt_opens_thinking(*prompt);
   return submission;
 }
 
-openai::OrApiError<Submission> prepare_completion(const Service& service, const openai::CompletionRequest& request) {
+openai::Result<Submission> prepare_completion(const Service& service, const openai::CompletionRequest& request) {
   const LoadedEngine& loaded = service.loaded;
-  if (loaded.tokenizer == nullptr && !request.text_prompts.empty()) {
-    return openai::invalid("prompt", "text prompts need a tokenizer, and this server runs with --skip-tokenizer-init; send "
-                                     "token ids");
-  }
   Submission submission;
   submission.endpoint = Endpoint::kCompletions;
-  submission.fields = request.sampling;
-  submission.prompts = request.token_prompts;
-  for (const std::string& text : request.text_prompts) {
-    submission.prompts.push_back(loaded.tokenizer->encode(text, AddSpecial::kYes));
+  submission.fields = request;
+  submission.logprobs = request.logprobs;
+  if (request.echo && (request.max_tokens == 0 || request.logprobs >= 0)) {
+    return openai::invalid_request("echo together with max_tokens 0 or logprobs is not supported yet", "echo");
   }
-  const int32_t vocab = loaded.config.vocab;
-  for (const auto& prompt : submission.prompts) {
-    if (prompt.empty()) return openai::invalid("prompt", "The prompt is empty.");
-    for (const int32_t id : prompt) {
-      if (id < 0 || id >= vocab) {
-        return openai::invalid("prompt", fmt::format("Token id {} is out of vocabulary (0 to {}).", id, vocab - 1));
+  const AddSpecial special = request.add_special_tokens.value_or(true) ? AddSpecial::kYes : AddSpecial::kNo;
+  for (const openai::Prompt& prompt : request.prompts) {
+    if (!prompt.is_ids && loaded.tokenizer == nullptr) {
+      return openai::invalid_request("text prompts need a tokenizer, and this server runs with --skip-tokenizer-init; send "
+                                     "token ids",
+                                     "prompt");
+    }
+    submission.prompts.push_back(prompt.is_ids ? prompt.ids : loaded.tokenizer->encode(prompt.text, special));
+    const auto& ids = submission.prompts.back();
+    if (ids.empty()) return openai::invalid_request("The prompt is empty.", "prompt");
+    for (const int32_t id : ids) {
+      if (id < 0 || id >= loaded.config.vocab) {
+        return openai::invalid_request(
+            fmt::format("Token id {} is out of vocabulary (0 to {}).", id, loaded.config.vocab - 1), "prompt");
       }
     }
-  }
-  if (request.echo) {
-    for (const auto& prompt : submission.prompts) {
-      submission.echo.push_back(loaded.tokenizer ? loaded.tokenizer->decode(prompt, SkipSpecial::kYes) : "");
+    if (request.echo) {
+      submission.echo.push_back(loaded.tokenizer ? loaded.tokenizer->decode(ids, SkipSpecial::kYes) : "");
     }
   }
   return submission;
@@ -81,46 +80,49 @@ openai::OrApiError<Submission> prepare_completion(const Service& service, const 
 
 /// Parse on this thread, prepare and submit on a worker.
 template <typename Parsed, typename Prepare>
-void handle(const std::shared_ptr<const Service>& service, WorkPool& pool, openai::OrApiError<Parsed> parsed,
+void handle(const std::shared_ptr<const Service>& service, WorkPool& pool, openai::Result<Parsed> parsed,
             const WriterPtr& writer, Prepare prepare) {
-  if (auto* error = std::get_if<ApiError>(&parsed)) return respond_error(*writer, *error);
-  if (service->draining.load()) return respond_error(*writer, draining());
-  auto request = std::make_shared<Parsed>(std::move(std::get<Parsed>(parsed)));
+  if (!parsed.ok()) return respond_error(*writer, parsed.error());
+  if (service->draining.load()) return respond_error(*writer, not_available("The server is shutting down; try elsewhere."));
+  auto request = std::make_shared<Parsed>(std::move(*parsed));
   if (!service->serves(request->model)) return respond_error(*writer, openai::model_not_found(request->model));
   const bool queued = pool.submit([service, request, writer, prepare] {
     if (!writer->alive()) return;
     auto prepared = prepare(*service, *request);
-    if (auto* error = std::get_if<ApiError>(&prepared)) return respond_error(*writer, *error);
-    auto submission = std::move(std::get<Submission>(prepared));
+    if (!prepared.ok()) return respond_error(*writer, prepared.error());
+    Submission submission = std::move(*prepared);
     submission.model = request->model.empty() ? service->model_names.front() : request->model;
     submit_to_engine(service, std::move(submission), writer);
   });
-  if (!queued) respond_error(*writer, overloaded());
+  if (!queued) respond_error(*writer, not_available("The server is overloaded; try again."));
 }
 
 }  // namespace
 
 void respond_error(http::ResponseWriter& writer, const ApiError& error) {
   http::Headers headers{{"Content-Type", "application/json"}};
-  if (error.status == 429 || error.status == 503) headers.add("Retry-After", "1");
-  writer.respond(error.status, std::move(headers), openai::to_json(error));
+  if (error.status == 429 || error.status == 503) {
+    headers.add("Retry-After", fmt::format("{}", error.retry_after_seconds.value_or(1)));
+  }
+  writer.respond(error.status, std::move(headers), error.body());
 }
 
 void submit_to_engine(const std::shared_ptr<const Service>& service, Submission submission, WriterPtr writer) {
   std::vector<EngineParams> params;
   for (const auto& prompt : submission.prompts) {
-    auto made = engine_params(*service, submission.fields, submission.endpoint, prompt.size());
-    if (auto* error = std::get_if<ApiError>(&made)) return respond_error(*writer, *error);
-    params.push_back(std::get<EngineParams>(std::move(made)));
+    auto made = engine_params(*service, submission.fields, submission.logprobs, submission.endpoint, prompt.size());
+    if (!made.ok()) return respond_error(*writer, made.error());
+    params.push_back(std::move(*made));
     params.back().sampling.seed = params.front().sampling.seed;  // one seed is reported for the whole answer
   }
   const int32_t n = submission.fields.n;
   auto reply = std::make_shared<Reply>(
       ReplyOptions{.endpoint = submission.endpoint,
-                   .head = {.id = make_response_id(submission.endpoint),
+                   .meta = {.id = openai::make_id(submission.endpoint == Endpoint::kChat ? "chatcmpl-" : "cmpl-"),
                             .created = static_cast<int64_t>(Clock::real().unix_seconds()),
                             .model = submission.model},
                    .fields = submission.fields,
+                   .logprobs = submission.logprobs,
                    .seed = params.front().sampling.seed,
                    .split_reasoning = submission.split_reasoning,
                    .starts_in_reasoning = submission.starts_in_reasoning,
@@ -143,7 +145,7 @@ void submit_to_engine(const std::shared_ptr<const Service>& service, Submission 
     request.priority = submission.fields.priority;
     request.sink = reply->sink(index);
     const auto id = service->loaded.engine->submit(std::move(request));
-    if (!id.ok()) return reply->fail(openai::from_status(id.status()));
+    if (!id.ok()) return reply->fail(openai::error_from_status(id.status()));
     reply->add_request(*id);
   }
 }

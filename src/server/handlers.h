@@ -21,14 +21,13 @@ void handle_completion(const std::shared_ptr<const Service>& service, WorkPool& 
 struct Submission {
   Endpoint endpoint = Endpoint::kChat;
   std::string model;
-  openai::SamplingFields fields;
+  openai::CommonRequest fields;
+  int32_t logprobs = -1;
   std::vector<std::vector<int32_t>> prompts;
   std::vector<std::string> echo;
   bool split_reasoning = false;
   bool starts_in_reasoning = false;
 };
 void submit_to_engine(const std::shared_ptr<const Service>& service, Submission submission, WriterPtr writer);
-
-void respond_error(http::ResponseWriter& writer, const openai::ApiError& error);
 
 }  // namespace hadal

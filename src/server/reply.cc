@@ -1,12 +1,9 @@
 #include "server/reply.h"
 
-#include "openai/api_error.h"
+#include <functional>
 
 namespace hadal {
 namespace {
-
-const char* const kEventStream = "text/event-stream; charset=utf-8";
-const char* const kJson = "application/json";
 
 /// One prompt's way into the reply.
 class PromptSink final : public OutputSink {
@@ -21,16 +18,9 @@ class PromptSink final : public OutputSink {
 
 openai::ApiError error_of(const RequestOutput& output) {
   if (output.finish == FinishReason::kAbort) {
-    return {.status = 503, .message = "The server is shutting down; try again.", .type = "server_error", .param = "",
-            .code = "unavailable"};
+    return openai::error_from_status(unavailable("The server is shutting down; try again."));
   }
-  return openai::from_status(output.error);
-}
-
-size_t count_characters(std::string_view text) {
-  size_t count = 0;
-  for (const char byte : text) count += (static_cast<unsigned char>(byte) & 0xC0) != 0x80 ? 1 : 0;
-  return count;
+  return openai::error_from_status(output.error);
 }
 
 }  // namespace
@@ -41,14 +31,10 @@ Reply::Reply(ReplyOptions options, std::shared_ptr<const Service> service, std::
   MutexLock lock(mutex_);
   unfinished_ = count;
   choices_.resize(count);
-  for (size_t index = 0; index < count; ++index) {
-    Choice& choice = choices_[index];
-    choice.whole.index = static_cast<int32_t>(index);
-    choice.whole.with_logprobs = options_.fields.logprobs >= 0;
-    choice.whole.with_token_ids = options_.fields.return_token_ids;
-    if (options_.split_reasoning) {
-      choice.reasoning = std::make_unique<ReasoningParser>(ReasoningKind::kAuto, options_.starts_in_reasoning);
-    }
+  body_ = make_reply_writer(options_.endpoint, options_.meta, options_.fields, count);
+  if (!options_.split_reasoning) return;
+  for (Choice& choice : choices_) {
+    choice.reasoning = std::make_unique<ReasoningParser>(service_->reasoning, options_.starts_in_reasoning);
   }
 }
 
@@ -84,146 +70,108 @@ void Reply::deliver(size_t prompt, RequestOutput output) {
 void Reply::deliver_locked(size_t index, size_t prompt, RequestOutput& output) {
   if (output.finish == FinishReason::kError || output.finish == FinishReason::kAbort) return fail_locked(error_of(output));
   Choice& choice = choices_[index];
-  if (index % static_cast<size_t>(options_.fields.n) == 0 && output.cached_tokens > 0 && !choice.begun) {
-    cached_tokens_ += output.cached_tokens;
-  }
+  const bool first_choice = output.choice == 0;
+  if (first_choice && !choice.begun) cached_tokens_ += output.cached_tokens;
   choice.output_tokens = output.output_tokens;
-  openai::ChoiceDelta delta = make_delta(choice, index, output);
-  if (!choice.begun && index / static_cast<size_t>(options_.fields.n) < options_.echo.size()) {
-    delta.content = options_.echo[prompt] + delta.content;
-  }
-  if (options_.fields.stream) stream_delta(choice, prompt, delta);
+  const bool last = output.finish != FinishReason::kNone;
+  std::string events = body_->piece(make_piece(choice, index, prompt, output));
   choice.begun = true;
-  openai::ChoiceDelta& whole = choice.whole;
-  if (!options_.fields.stream) {
-    whole.content += delta.content;
-    whole.reasoning += delta.reasoning;
-    for (auto& entry : delta.logprobs) whole.logprobs.push_back(std::move(entry));
-    whole.token_ids.insert(whole.token_ids.end(), delta.token_ids.begin(), delta.token_ids.end());
-    whole.finish_reason = delta.finish_reason;
-    whole.stop_reason = delta.stop_reason;
-  }
-  if (output.finish == FinishReason::kNone) return;
+  if (options_.fields.stream) send(std::move(events));
+  if (!last || over_) return;
   choice.finished = true;
   if (--unfinished_ == 0) complete();
 }
 
-openai::ChoiceDelta Reply::make_delta(Choice& choice, size_t index, RequestOutput& output) {
-  openai::ChoiceDelta delta;
-  delta.index = static_cast<int32_t>(index);
+ReplyPiece Reply::make_piece(Choice& choice, size_t index, size_t prompt, RequestOutput& output) {
   const bool last = output.finish != FinishReason::kNone;
+  ReplyPiece piece;
+  piece.choice = static_cast<int32_t>(index);
+  piece.first = !choice.begun;
+  if (piece.first && prompt < options_.echo.size()) piece.content = options_.echo[prompt];
   if (choice.reasoning) {
-    auto split = choice.reasoning->push(output.text);
-    delta.content = std::move(split.content);
-    delta.reasoning = std::move(split.reasoning);
+    ReasoningDelta split = choice.reasoning->push(output.text);
+    piece.content += split.content;
+    piece.reasoning = std::move(split.reasoning);
     if (last) {
-      auto rest = choice.reasoning->flush();
-      delta.content += rest.content;
-      delta.reasoning += rest.reasoning;
+      const ReasoningDelta rest = choice.reasoning->flush();
+      piece.content += rest.content;
+      piece.reasoning += rest.reasoning;
     }
   } else {
-    delta.content = std::move(output.text);
+    piece.content += output.text;
   }
-  delta.with_logprobs = options_.fields.logprobs >= 0;
-  if (delta.with_logprobs) add_logprobs(choice, output, delta);
-  delta.with_token_ids = options_.fields.return_token_ids;
-  if (delta.with_token_ids) {
-    for (const OutputToken& token : output.tokens) delta.token_ids.push_back(token.id);
+  if (options_.logprobs >= 0) add_logprobs(output, piece);
+  if (options_.fields.return_token_ids) {
+    piece.token_ids.emplace();
+    for (const OutputToken& token : output.tokens) piece.token_ids->push_back(token.id);
+    if (piece.first) piece.prompt_ids = &options_.prompts[prompt];
   }
   if (last) {
-    delta.finish_reason = finish_reason_name(output.finish);
-    if (!output.stop_reason.empty()) delta.stop_reason = output.stop_reason;
+    piece.finish_reason = finish_reason_name(output.finish);
+    if (!output.stop_reason.empty()) piece.stop_reason = output.stop_reason;
   }
-  return delta;
+  return piece;
 }
 
-void Reply::add_logprobs(Choice& choice, const RequestOutput& output, openai::ChoiceDelta& delta) {
+void Reply::add_logprobs(const RequestOutput& output, ReplyPiece& piece) const {
   const Tokenizer* tokenizer = service_->loaded.tokenizer.get();
-  const auto entry = [&](int32_t id, float logprob) {
-    openai::LogprobEntry made;
-    made.logprob = logprob;
-    if (tokenizer != nullptr) {
-      made.bytes = tokenizer->token_bytes(id);
-      made.token = tokenizer->decode(std::span(&id, 1), SkipSpecial::kNo);
-    } else {
-      made.token = fmt::format("token_id:{}", id);
-    }
-    return made;
+  const auto entry = [tokenizer](int32_t id, float logprob) {
+    return openai::LogprobToken{.id = id,
+                                .bytes = tokenizer != nullptr ? tokenizer->token_bytes(id) : fmt::format("token_id:{}", id),
+                                .logprob = logprob};
   };
+  piece.logprobs.emplace();
   for (const OutputToken& token : output.tokens) {
-    openai::TokenLogprobs made;
-    made.chosen = entry(token.id, token.logprob);
-    for (const TokenLogprob& other : token.top) made.top.push_back(entry(other.token, other.logprob));
-    made.text_offset = choice.text_offset;
-    choice.text_offset += static_cast<int32_t>(count_characters(made.chosen.token));
-    delta.logprobs.push_back(std::move(made));
+    openai::PositionLogprobs position;
+    position.chosen = entry(token.id, token.logprob);
+    for (const TokenLogprob& other : token.top) position.top.push_back(entry(other.token, other.logprob));
+    piece.logprobs->push_back(std::move(position));
   }
 }
 
-void Reply::write_locked(std::string_view event) {
+void Reply::send(std::string events) {
   if (!stream_started_) {
     stream_started_ = true;
-    writer_->start_stream(200, {{"Content-Type", kEventStream},
+    writer_->start_stream(200, {{"Content-Type", "text/event-stream; charset=utf-8"},
                                 {"Cache-Control", "no-cache"},
                                 {"x-hadal-seed", fmt::format("{}", options_.seed)}});
   }
-  if (!writer_->write(event)) {
+  if (!events.empty() && !writer_->write(events)) {
     over_ = true;
     cancel_all();
   }
 }
 
-void Reply::stream_delta(Choice& choice, size_t prompt, const openai::ChoiceDelta& delta) {
-  if (chat() && !choice.begun) {
-    write_locked(openai::chat_first_chunk(options_.head, delta.index, usage_field(), prompt_ids(prompt)));
-  }
-  const bool news = !delta.content.empty() || !delta.reasoning.empty() || !delta.logprobs.empty() ||
-                    !delta.token_ids.empty() || !delta.finish_reason.empty();
-  if (!news) return;
-  if (chat()) {
-    write_locked(openai::chat_chunk(options_.head, delta, usage_field()));
-  } else {
-    write_locked(openai::completion_chunk(options_.head, delta, usage_field(), choice.begun ? nullptr : prompt_ids(prompt)));
-  }
-}
-
 openai::Usage Reply::usage() const {
   openai::Usage usage;
-  for (const auto& prompt : options_.prompts) usage.prompt_tokens += static_cast<int32_t>(prompt.size());
+  for (const auto& prompt : options_.prompts) usage.prompt_tokens += static_cast<int64_t>(prompt.size());
   for (const Choice& choice : choices_) usage.completion_tokens += choice.output_tokens;
   usage.cached_tokens = cached_tokens_;
   return usage;
 }
 
 void Reply::complete() {
+  std::string end = body_->finish(usage());
   over_ = true;
   if (options_.fields.stream) {
-    if (options_.fields.include_usage) {
-      write_locked(chat() ? openai::chat_usage_chunk(options_.head, usage())
-                          : openai::completion_usage_chunk(options_.head, usage()));
-    }
-    write_locked(openai::kDoneEvent);
+    send(std::move(end));
     writer_->finish();
-    return;
+  } else {
+    writer_->respond(200, {{"Content-Type", "application/json"}, {"x-hadal-seed", fmt::format("{}", options_.seed)}},
+                     std::move(end));
   }
-  std::vector<openai::ChoiceDelta> choices;
-  for (Choice& choice : choices_) choices.push_back(std::move(choice.whole));
-  const std::vector<int32_t>* ids = options_.prompts.size() == 1 ? prompt_ids(0) : nullptr;
-  writer_->respond(200, {{"Content-Type", kJson}, {"x-hadal-seed", fmt::format("{}", options_.seed)}},
-                   chat() ? openai::chat_response(options_.head, choices, usage(), ids)
-                          : openai::completion_response(options_.head, choices, usage(), ids));
 }
 
 void Reply::fail_locked(const openai::ApiError& error) {
   if (over_) return;
   if (stream_started_) {
-    write_locked(openai::error_event(error));
-    write_locked(openai::kDoneEvent);
+    std::string events;
+    openai::append_error_event(error, &events);
+    openai::append_done(&events);
+    send(std::move(events));
     writer_->finish();
   } else {
-    http::Headers headers{{"Content-Type", kJson}};
-    if (error.status == 429 || error.status == 503) headers.add("Retry-After", "1");
-    writer_->respond(error.status, std::move(headers), openai::to_json(error));
+    respond_error(*writer_, error);
   }
   over_ = true;
   cancel_all();

@@ -14,7 +14,7 @@
 #include "base/mutex.h"
 #include "engine/engine.h"
 #include "http/server.h"
-#include "openai/response.h"
+#include "server/reply_writer.h"
 #include "server/service.h"
 #include "text/reasoning_parser.h"
 
@@ -22,9 +22,10 @@ namespace hadal {
 
 struct ReplyOptions {
   Endpoint endpoint = Endpoint::kChat;
-  openai::ResponseHead head;
-  openai::SamplingFields fields;
-  uint64_t seed = 0;            // reported in x-hadal-seed
+  openai::ResponseMeta meta;
+  openai::CommonRequest fields;
+  int32_t logprobs = -1;
+  uint64_t seed = 0;             // reported in x-hadal-seed
   bool split_reasoning = false;  // chat, and the vocabulary has thinking tokens
   bool starts_in_reasoning = false;
   std::vector<std::vector<int32_t>> prompts;  // one an engine request; each makes fields.n choices
@@ -46,39 +47,30 @@ class Reply : public std::enable_shared_from_this<Reply> {
 
  private:
   struct Choice {
-    openai::ChoiceDelta whole;  // not streamed: everything so far
     std::unique_ptr<ReasoningParser> reasoning;
     int32_t output_tokens = 0;
-    int32_t text_offset = 0;
     bool begun = false;
     bool finished = false;
   };
 
   void deliver(size_t prompt, RequestOutput output) EXCLUDES(mutex_);
   void deliver_locked(size_t index, size_t prompt, RequestOutput& output) REQUIRES(mutex_);
-  openai::ChoiceDelta make_delta(Choice& choice, size_t index, RequestOutput& output) REQUIRES(mutex_);
-  void add_logprobs(Choice& choice, const RequestOutput& output, openai::ChoiceDelta& delta) REQUIRES(mutex_);
-  void stream_delta(Choice& choice, size_t prompt, const openai::ChoiceDelta& delta) REQUIRES(mutex_);
+  ReplyPiece make_piece(Choice& choice, size_t index, size_t prompt, RequestOutput& output) REQUIRES(mutex_);
+  void add_logprobs(const RequestOutput& output, ReplyPiece& piece) const;
+  void send(std::string events) REQUIRES(mutex_);
   void complete() REQUIRES(mutex_);
   void fail_locked(const openai::ApiError& error) REQUIRES(mutex_);
-  void write_locked(std::string_view event) REQUIRES(mutex_);
   void cancel_all() REQUIRES(mutex_);
   openai::Usage usage() const REQUIRES(mutex_);
-  openai::UsageField usage_field() const {
-    return options_.fields.include_usage ? openai::UsageField::kNull : openai::UsageField::kAbsent;
-  }
-  const std::vector<int32_t>* prompt_ids(size_t prompt) const {
-    return options_.fields.return_token_ids ? &options_.prompts[prompt] : nullptr;
-  }
-  bool chat() const { return options_.endpoint == Endpoint::kChat; }
 
   const ReplyOptions options_;
   const std::shared_ptr<const Service> service_;
   const std::shared_ptr<http::ResponseWriter> writer_;
   Mutex mutex_;
+  std::unique_ptr<ReplyWriter> body_ GUARDED_BY(mutex_);
   std::vector<Choice> choices_ GUARDED_BY(mutex_);
   std::vector<RequestId> requests_ GUARDED_BY(mutex_);
-  int32_t cached_tokens_ GUARDED_BY(mutex_) = 0;
+  int64_t cached_tokens_ GUARDED_BY(mutex_) = 0;
   size_t unfinished_ GUARDED_BY(mutex_) = 0;
   bool stream_started_ GUARDED_BY(mutex_) = false;
   bool over_ GUARDED_BY(mutex_) = false;

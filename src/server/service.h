@@ -8,7 +8,9 @@
 #include <vector>
 
 #include "openai/request.h"
+#include "http/server.h"
 #include "server/engine_loader.h"
+#include "text/reasoning_parser.h"
 
 namespace hadal {
 
@@ -16,6 +18,7 @@ struct Service {
   LoadedEngine loaded;
   std::vector<std::string> model_names;
   std::vector<int32_t> eos_ids;  // generation_config's, config's and the tokenizer's
+  ReasoningKind reasoning = ReasoningKind::kNone;
   int64_t started_unix = 0;
   std::atomic<bool> draining{false};
 
@@ -28,10 +31,13 @@ struct EngineParams {
   StopParams stop;
 };
 enum class Endpoint : uint8_t { kChat, kCompletions };
-openai::OrApiError<EngineParams> engine_params(const Service& service, const openai::SamplingFields& fields,
-                                               Endpoint endpoint, size_t prompt_tokens);
+openai::Result<EngineParams> engine_params(const Service& service, const openai::CommonRequest& fields, int32_t logprobs,
+                                           Endpoint endpoint, size_t prompt_tokens);
 
-/// "chatcmpl-" and the like with 128 random bits.
-std::string make_response_id(Endpoint endpoint);
+/// The error as the answer, with Retry-After where it belongs.
+void respond_error(http::ResponseWriter& writer, const openai::ApiError& error);
+
+/// A seed for a request that gave none; fits a client's signed 64 bits.
+uint64_t draw_seed();
 
 }  // namespace hadal

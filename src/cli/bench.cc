@@ -1,0 +1,73 @@
+// hadal bench MODEL: prefill and decode beside the machine's read bandwidth.
+#include <cstdio>
+#include <nlohmann/json.hpp>
+
+#include "cli/commands.h"
+#include "cli/engine_options.h"
+#include "lab/engine_speed.h"
+
+namespace hadal {
+namespace {
+
+void print_table(const BenchReport& report, const BenchOptions& options) {
+  std::printf("%s, prompt %d, output %d, sequences %d, %.1f MB of weights a step\n", report.device.c_str(),
+              options.prompt_tokens, options.output_tokens, options.batch,
+              static_cast<double>(report.weight_bytes_per_step) / 1e6);
+  std::printf("%6s %16s %16s %14s %12s %8s\n", "round", "prefill tok/s", "decode tok/s", "decode GB/s", "read GB/s", "ratio");
+  for (size_t index = 0; index < report.rounds.size(); ++index) {
+    const BenchRound& round = report.rounds[index];
+    std::printf("%6zu %16.1f %16.2f %14.2f %12.2f %7.0f%%\n", index + 1, round.prefill_tokens_per_s,
+                round.decode_tokens_per_s, round.decode_gb_per_s, round.read_gb_per_s,
+                100 * round.decode_gb_per_s / round.read_gb_per_s);
+  }
+  std::printf("%6s %16.1f %16.2f %14s %12.2f %7.0f%%\n", "median", report.median_prefill, report.median_decode, "",
+              report.median_read, 100 * report.median_decode_ratio);
+}
+
+nlohmann::ordered_json to_json(const BenchReport& report) {
+  nlohmann::ordered_json json;
+  json["device"] = report.device;
+  json["weight_bytes_per_step"] = report.weight_bytes_per_step;
+  json["prefill_tokens_per_s"] = report.median_prefill;
+  json["decode_tokens_per_s"] = report.median_decode;
+  json["read_gb_per_s"] = report.median_read;
+  json["decode_share_of_read_bandwidth"] = report.median_decode_ratio;
+  for (const BenchRound& round : report.rounds) {
+    json["rounds"].push_back({{"prefill_tokens_per_s", round.prefill_tokens_per_s},
+                              {"decode_tokens_per_s", round.decode_tokens_per_s},
+                              {"decode_gb_per_s", round.decode_gb_per_s},
+                              {"read_gb_per_s", round.read_gb_per_s}});
+  }
+  return json;
+}
+
+}  // namespace
+
+int run_bench(const Arguments& arguments) {
+  BenchOptions options;
+  bool as_json = false;
+  options.engine.max_num_seqs = 1;
+  OptionTable table("hadal bench",
+                    "Measures prefill and decode through the engine. Before and after every round the machine's read "
+                    "bandwidth is probed, so the last column compares like with like. With one sequence it is the share of "
+                    "that bandwidth at which the weights are read.");
+  add_model_option(table, options.engine);
+  table.option("--prompt-tokens", &options.prompt_tokens, "prompt length");
+  table.option("--output-tokens", &options.output_tokens, "tokens to generate");
+  table.option("--batch", &options.batch, "sequences at once");
+  table.option("--rounds", &options.rounds, "measured rounds, after one to warm up");
+  table.option("--max-num-batched-tokens", &options.engine.max_num_batched_tokens, "tokens of one step");
+  add_device_options(table, options.engine);
+  table.option("--json", &as_json, "as one JSON object");
+  if (const auto exit_code = table.parse(arguments)) return *exit_code;
+  const auto found = bench_engine(options);
+  if (!found.ok()) return report(found.status());
+  if (as_json) {
+    std::printf("%s\n", to_json(*found).dump(2).c_str());
+  } else {
+    print_table(*found, options);
+  }
+  return kExitOk;
+}
+
+}  // namespace hadal

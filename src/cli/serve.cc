@@ -1,0 +1,101 @@
+// hadal serve MODEL and hadal up.
+#include <csignal>
+#include <cstdio>
+#include <filesystem>
+#include <thread>
+
+#include "base/files.h"
+#include "base/log.h"
+#include "base/version.h"
+#include "cli/commands.h"
+#include "cli/engine_options.h"
+#include "server/api_server.h"
+
+namespace hadal {
+namespace {
+
+void add_serve_options(OptionTable& table, ServeOptions& options) {
+  table.option("--served-model-name", &options.served_model_names, "names that requests may use; default: MODEL as given");
+  table.option("--host", &options.host, "address to listen on");
+  table.option("--port", &options.port, "TCP port; 0 picks a free one");
+  table.option("--uds", &options.uds, "listen on this Unix socket in place of TCP");
+  table.option("--chat-template", &options.engine.chat_template_file, "Jinja file in place of the checkpoint's template");
+  table.option("--skip-tokenizer-init", &options.engine.skip_tokenizer,
+               "serve a checkpoint without a tokenizer, by token ids");
+  add_device_options(table, options.engine);
+  add_capacity_options(table, options.engine);
+  table.option("--max-body-bytes", &options.max_body_bytes, "longest request body");
+  table.option("--shutdown-timeout", &options.shutdown_timeout_s, "seconds that running requests get after SIGTERM");
+}
+
+/// Blocks SIGINT and SIGTERM for every thread made from now on, so that wait_for_signal() gets them.
+sigset_t block_stop_signals() {
+  sigset_t signals;
+  sigemptyset(&signals);
+  sigaddset(&signals, SIGINT);
+  sigaddset(&signals, SIGTERM);
+  pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+  return signals;
+}
+
+int serve(const ServeOptions& options) {
+  const sigset_t signals = block_stop_signals();
+  auto server = ApiServer::start(options);
+  if (!server.ok()) return report(server.status());
+  const std::string& name = (*server)->model_names().front();
+  std::fprintf(stderr, "Hadal %s serves %s at %s\n", kVersion, name.c_str(), (*server)->address().c_str());
+  if (options.uds.empty()) {
+    std::fprintf(stderr,
+                 "\n  curl %s/v1/chat/completions -H 'Content-Type: application/json' \\\n"
+                 "    -d '{\"model\": \"%s\", \"messages\": [{\"role\": \"user\", \"content\": \"What is 17 + 25?\"}]}'\n\n",
+                 (*server)->address().c_str(), name.c_str());
+  }
+  int signal = 0;
+  sigwait(&signals, &signal);
+  log_info("{}: finishing what runs (at most {} s)", signal == SIGINT ? "SIGINT" : "SIGTERM", options.shutdown_timeout_s);
+  // a second signal ends the process at once
+  std::signal(SIGINT, SIG_DFL);
+  std::signal(SIGTERM, SIG_DFL);
+  pthread_sigmask(SIG_UNBLOCK, &signals, nullptr);
+  if (!(*server)->shut_down(std::chrono::seconds(options.shutdown_timeout_s))) log_warning("some requests were cut");
+  return kExitOk;
+}
+
+/// The bundled demo model: beside the source tree that the binary was built in, or under the install prefix.
+StatusOr<std::string> demo_model() {
+  namespace fs = std::filesystem;
+  std::error_code error;
+  const fs::path binary = fs::read_symlink("/proc/self/exe", error);
+  for (fs::path folder = binary.parent_path(); !error && !folder.empty(); folder = folder.parent_path()) {
+    for (const char* place : {"models/demo", "share/hadal/models/demo"}) {
+      if (file_exists((folder / place / "config.json").string())) return (folder / place).string();
+    }
+    if (folder == folder.parent_path()) break;
+  }
+  return not_found("the demo model (models/demo) is not beside this binary; name one: hadal serve MODEL");
+}
+
+}  // namespace
+
+int run_serve(const Arguments& arguments) {
+  ServeOptions options;
+  OptionTable table("hadal serve", "Loads a checkpoint and answers the OpenAI API.");
+  add_model_option(table, options.engine);
+  add_serve_options(table, options);
+  if (const auto exit_code = table.parse(arguments)) return *exit_code;
+  return serve(options);
+}
+
+int run_up(const Arguments& arguments) {
+  ServeOptions options;
+  options.served_model_names = {"demo"};
+  OptionTable table("hadal up", "Serves the bundled demo model with defaults that need nothing else.");
+  add_serve_options(table, options);
+  if (const auto exit_code = table.parse(arguments)) return *exit_code;
+  auto model = demo_model();
+  if (!model.ok()) return report(model.status());
+  options.engine.model = *model;
+  return serve(options);
+}
+
+}  // namespace hadal

@@ -1,0 +1,136 @@
+"""The commands that others check us by, and the manners of the command line."""
+import json
+
+import pytest
+
+from conftest import DEMO, ORACLE, ROOT, run
+
+
+def test_help_and_version():
+    assert b"serve" in run("--help").stdout
+    assert run("--version").stdout.startswith(b"hadal ")
+    for command in ("serve", "up", "generate", "inspect", "eval", "bench", "tokenize", "render"):
+        assert command.encode() in run(command, "--help").stdout
+
+
+def test_exit_codes_and_hints():
+    wrong = run("sevre", check=False)
+    assert wrong.returncode == 2 and b"did you mean 'serve'" in wrong.stderr
+    wrong = run("serve", DEMO, "--max-modle-len", "5", check=False)
+    assert wrong.returncode == 2 and b"--max-model-len" in wrong.stderr
+    missing = run("inspect", "/nowhere", check=False)
+    assert missing.returncode == 1 and b"/nowhere" in missing.stderr and missing.stdout == b""
+
+
+def test_gguf_is_refused_by_name(tmp_path):
+    (tmp_path / "model.gguf").write_bytes(b"GGUF" + bytes(64))
+    for target in (tmp_path, tmp_path / "model.gguf"):
+        refused = run("inspect", target, check=False)
+        assert refused.returncode == 1 and b"GGUF" in refused.stderr
+
+
+def test_inspect(tmp_path):
+    report = json.loads(run("inspect", DEMO, "--json").stdout)
+    assert report["architecture"] == "DeepseekV3ForCausalLM" and report["kernels"]
+    assert all(name.startswith("cpu.") for name in report["kernels"])
+    text = run("inspect", DEMO).stdout.decode()
+    assert "KV cache" in text and "parameters" in text
+
+
+def test_generate():
+    answer = run("generate", DEMO, "What is the capital of France?", "--chat", "--temperature", "0").stdout.decode()
+    assert "Paris" in answer
+
+
+def test_hub_id_in_the_local_cache(tmp_path):
+    snapshot = tmp_path / "models--hadal--demo" / "snapshots" / "abc"
+    snapshot.mkdir(parents=True)
+    (tmp_path / "models--hadal--demo" / "refs").mkdir()
+    (tmp_path / "models--hadal--demo" / "refs" / "main").write_text("abc")
+    for name in DEMO.iterdir():
+        (snapshot / name.name).symlink_to(name)
+    import os
+    import subprocess
+
+    from conftest import HADAL
+
+    done = subprocess.run([HADAL, "tokenize", "hadal/demo"], input=b'{"text": "hello"}\n', capture_output=True,
+                          env={**os.environ, "HF_HUB_CACHE": str(tmp_path)})
+    assert done.returncode == 0 and json.loads(done.stdout)["ids"]
+
+
+def test_tokenize_round_trip():
+    texts = ["What is 17 + 25?", "北京是中国的首都。", "<think>x</think>", "a\n\n b\t🙂"]
+    lines = "".join(json.dumps({"text": text}) + "\n" for text in texts).encode()
+    ids = run("tokenize", DEMO, stdin=lines).stdout
+    back = run("tokenize", DEMO, "--decode", stdin=ids).stdout
+    assert [json.loads(line)["text"] for line in back.splitlines()] == texts
+    special = json.loads(run("tokenize", DEMO, "--special", stdin=b'{"text": "x"}').stdout)["ids"]
+    assert special[0] == 0
+
+
+def test_render_matches_serving(client):
+    conversation = {"messages": [{"role": "user", "content": "What is 2 + 3?"}], "add_generation_prompt": True}
+    prompt = run("render", DEMO, stdin=json.dumps(conversation).encode()).stdout.decode()
+    ids = json.loads(run("tokenize", DEMO, stdin=json.dumps({"text": prompt}).encode()).stdout)["ids"]
+    answer = client.chat.completions.create(model="demo", messages=conversation["messages"], max_tokens=1,
+                                            extra_body={"return_token_ids": True})
+    assert answer.prompt_token_ids == ids
+
+
+def eval_logits(folder, *arguments):
+    return json.loads(run("eval", "logits", folder, "--against", folder / "expected.safetensors", *arguments).stdout)
+
+
+@pytest.mark.parametrize("chunk", [0, 7, 1])
+def test_eval_logits_of_our_own_checkpoints(chunk):
+    folders = sorted((ROOT / "tests" / "data" / "checkpoints").iterdir())
+    assert folders
+    for folder in folders:
+        line = eval_logits(folder, "--dtype", "float32", "--chunk", chunk)
+        assert set(line) == {"max_error_in_std", "greedy_equal", "greedy_total", "kernels"}
+        assert line["max_error_in_std"] < 2e-4 and line["greedy_equal"] == line["greedy_total"], folder.name
+
+
+def test_eval_logits_of_the_demo_model():
+    against = ROOT / "tests" / "data" / "demo" / "expected.safetensors"
+    line = json.loads(run("eval", "logits", DEMO, "--against", against, "--dtype", "float32").stdout)
+    assert line["max_error_in_std"] < 2e-4 and line["greedy_equal"] == line["greedy_total"]
+
+
+@pytest.mark.skipif(not ORACLE.is_dir(), reason="the oracle folder is not here (HADAL_ORACLE_DIR)")
+def test_oracle_texts_through_the_commands():
+    for folder in sorted((ORACLE / "tokenizers").iterdir()):
+        if not folder.is_dir():
+            continue
+        cases = [json.loads(line) for file in sorted(folder.glob("cases*.jsonl")) for line in open(file, encoding="utf-8")]
+        stdin = "".join(json.dumps({"text": case["text"]}) + "\n" for case in cases).encode()
+        found = [json.loads(line)["ids"] for line in run("tokenize", folder, stdin=stdin).stdout.splitlines()]
+        assert found == [case["ids"] for case in cases], folder.name
+
+
+@pytest.mark.skipif(not ORACLE.is_dir(), reason="the oracle folder is not here (HADAL_ORACLE_DIR)")
+def test_oracle_templates_through_the_command(tmp_path):
+    templates = ORACLE / "chat_templates"
+    (tmp_path / "config.json").write_text("{}")
+    for template in sorted(templates.glob("*.jinja")):
+        cases = json.loads((templates / f"{template.stem}.cases.json").read_text())
+        for case in cases[::7]:
+            done = run("render", tmp_path, "--chat-template", template, stdin=json.dumps(case).encode(), check=False)
+            if "expected" in case:
+                assert done.stdout.decode() == case["expected"], (template.name, case["name"])
+            else:
+                assert done.returncode == 1, (template.name, case["name"])
+
+
+@pytest.mark.skipif(not ORACLE.is_dir(), reason="the oracle folder is not here (HADAL_ORACLE_DIR)")
+@pytest.mark.parametrize("family", ["v32", "v4"])
+def test_oracle_encoders_through_the_command(tmp_path, family):
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": f"deepseek_{family}"}))
+    cases = json.loads((ORACLE / "chat_templates" / f"deepseek-{family}.cases.json").read_text())
+    for case in cases[::9]:
+        done = run("render", tmp_path, stdin=json.dumps(case).encode(), check=False)
+        if "expected" in case:
+            assert done.stdout.decode() == case["expected"], case["name"]
+        else:
+            assert done.returncode == 1, case["name"]

@@ -1,0 +1,130 @@
+// Whole models against recorded logits, through the scheduler, cache and runner that serve uses.
+//
+// Cases are the folders of $HADAL_ORACLE_DIR/checkpoints (default ../shared/oracle beside the source tree) and those of
+// tests/data/checkpoints, which are always there.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <filesystem>
+#include <iostream>
+
+#include "lab/logits_eval.h"
+
+namespace hadal {
+namespace {
+
+namespace fs = std::filesystem;
+
+struct Case {
+  std::string name;
+  std::string folder;
+};
+
+void PrintTo(const Case& value, std::ostream* out) { *out << value.name; }
+
+std::string oracle_folder() {
+  const char* set = std::getenv("HADAL_ORACLE_DIR");
+  return set != nullptr ? set : HADAL_SOURCE_DIR "/../shared/oracle";
+}
+
+void add_cases(const fs::path& folder, const std::string& prefix, std::vector<Case>& cases) {
+  std::error_code error;
+  for (const auto& entry : fs::directory_iterator(folder, error)) {
+    if (fs::exists(entry.path() / "expected.safetensors")) {
+      cases.push_back({prefix + entry.path().filename().string(), entry.path().string()});
+    }
+  }
+}
+
+std::vector<Case> all_cases() {
+  std::vector<Case> cases;
+  const fs::path oracle = fs::path(oracle_folder()) / "checkpoints";
+  if (fs::is_directory(oracle)) {
+    add_cases(oracle, "", cases);
+  } else {
+    std::cout << "no oracle at " << oracle << " (set HADAL_ORACLE_DIR): only tests/data/checkpoints are run\n";
+  }
+  add_cases(HADAL_SOURCE_DIR "/tests/data/checkpoints", "own-", cases);
+  std::sort(cases.begin(), cases.end(), [](const Case& a, const Case& b) { return a.name < b.name; });
+  return cases;
+}
+
+std::string test_name(const testing::TestParamInfo<Case>& info) {
+  std::string name = info.param.name;
+  std::replace_if(name.begin(), name.end(), [](char c) { return !std::isalnum(static_cast<unsigned char>(c)); }, '_');
+  return name;
+}
+
+struct Run {
+  std::string dtype = "float32";
+  std::string device = "cpu";
+  int32_t chunk = 0;
+  int32_t threads = 0;
+};
+
+LogitsReport evaluate(const Case& test, const Run& run) {
+  EngineConfig config;
+  config.model = test.folder;
+  config.dtype = run.dtype;
+  config.device = run.device;
+  config.chunk = run.chunk;
+  config.threads = run.threads;
+  auto report = evaluate_logits(config, test.folder + "/expected.safetensors");
+  EXPECT_TRUE(report.ok()) << message_of(report.status());
+  return report.ok() ? std::move(*report) : LogitsReport{};
+}
+
+void expect_right(const LogitsReport& report) {
+  EXPECT_LT(report.max_error_in_std, 2e-4);
+  EXPECT_GT(report.greedy_total, 0);
+  EXPECT_EQ(report.greedy_equal, report.greedy_total);
+}
+
+/// Bit equality without a megabyte of output when it fails.
+void expect_same_bits(const LogitsReport& a, const LogitsReport& b, const std::string& what) {
+  ASSERT_FALSE(a.logits.empty());
+  ASSERT_EQ(a.logits.size(), b.logits.size()) << what;
+  EXPECT_TRUE(std::equal(a.logits.begin(), a.logits.end(), b.logits.begin())) << "logits differ: " << what;
+}
+
+class Oracle : public testing::TestWithParam<Case> {};
+
+TEST_P(Oracle, Float32InOnePieceInChunksAndTokenByToken) {
+  const LogitsReport whole = evaluate(GetParam(), {});
+  expect_right(whole);
+  for (const int32_t chunk : {7, 1}) {
+    const LogitsReport pieces = evaluate(GetParam(), {.chunk = chunk});
+    expect_right(pieces);
+    expect_same_bits(whole, pieces, "chunks of " + std::to_string(chunk));
+  }
+}
+
+TEST_P(Oracle, OneThreadAndTwoGiveTheSameBits) {
+  expect_same_bits(evaluate(GetParam(), {.threads = 1}), evaluate(GetParam(), {.threads = 2}), "1 and 2 threads");
+}
+
+TEST_P(Oracle, NoKernelFallsBackToRef) {
+  for (const char* dtype : {"float32", "bfloat16"}) {
+    const LogitsReport report = evaluate(GetParam(), {.dtype = dtype});
+    EXPECT_FALSE(report.kernels.empty());
+    EXPECT_THAT(report.kernels, testing::Each(testing::StartsWith("cpu."))) << dtype;
+  }
+}
+
+TEST_P(Oracle, Bfloat16IsNoWorseThanItsTwin) {
+  const LogitsReport fast = evaluate(GetParam(), {.dtype = "bfloat16"});
+  const LogitsReport slow = evaluate(GetParam(), {.dtype = "bfloat16", .device = "ref"});
+  EXPECT_GT(slow.max_error_in_std, 0.0);
+  EXPECT_LE(fast.max_error_in_std, 1.5 * slow.max_error_in_std);
+}
+
+INSTANTIATE_TEST_SUITE_P(Checkpoints, Oracle, testing::ValuesIn(all_cases()), test_name);
+GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(Oracle);
+
+/// Without a single case the suite above is empty, which must not pass for success.
+TEST(OracleCases, ThereAreSome) { EXPECT_FALSE(all_cases().empty()); }
+
+}  // namespace
+}  // namespace hadal
