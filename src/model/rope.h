@@ -1,7 +1,8 @@
 // Rotary embedding tables and the softmax scale that goes with them (specs/deepseek.md 2.2 to 2.4, 2.10).
 //
 // Angles are float32, as the reference computes them: inv_freq = 1 / base^(2i/dim), its scaling, and
-// position * inv_freq are float32 operations, then cos and sin.
+// position * inv_freq are float32 operations, then cos and sin. The power is rounded correctly to float32 (computed in
+// double): one ulp of it is 2e-4 of the logits' deviation at position 2,500.
 #pragma once
 
 #include <cstdint>
