@@ -1,8 +1,9 @@
 // Attention over the paged cache: MLA in both forms and grouped-query attention. Private to kernels/cpu.
 //
-// What makes a row's result independent of batch, chunking and threads: keys are visited in tiles at absolute positions,
-// in rising order; prompt rows carry one online softmax through all tiles; output rows carry one through each span of
-// kSpan absolute positions, and spans are merged in rising order, by whichever thread computed them.
+// What makes a row's result independent of batch, chunking and threads: keys are visited in tiles at absolute
+// positions, in rising order; prompt rows carry one online softmax through all tiles; output rows carry one
+// through each span of kSpan absolute positions, and spans are merged in rising order, by whichever thread
+// computed them.
 #pragma once
 
 #include "kernels/cpu/cpu_device.h"
@@ -15,7 +16,7 @@ uint64_t mla_attention_workspace(const CpuDevice& device, const MlaAttentionArgs
 Status gqa_attention(CpuDevice& device, const GqaAttentionArgs& args);
 uint64_t gqa_attention_workspace(const CpuDevice& device, const GqaAttentionArgs& args);
 
-// ---- shared by the two ----------------------------------------------------------------------------------------------
+// ---- shared by the two ----
 
 inline constexpr int64_t kTile = kAttentionTile;
 inline constexpr int64_t kSpan = 256;          // positions that one partial result of an output row covers
@@ -69,7 +70,7 @@ struct PromptTile {
 void attend_prompt_tile(const IsaKernels& kernels, const PromptTile& tile);
 
 /// rows of accumulated / sum, rounded to `out` at (row, col).
-void put_rows(const IsaKernels& kernels, float* accumulated, const float* sum, int64_t rows, int64_t width, const Mat& out,
-              int64_t row, int64_t col);
+void put_rows(const IsaKernels& kernels, float* accumulated, const float* sum, int64_t rows, int64_t width,
+              const Mat& out, int64_t row, int64_t col);
 
 }  // namespace hadal::cpu

@@ -67,7 +67,8 @@ class Spans {
       const Slot total = slot(firsts_[u]);
       const SpanUnit unit = source.unit(items_[firsts_[u]].unit);
       if (u == 0 && carried_) merge(device.kernels, unit.heads, slot(capacity_ + carry_in_), total, total);
-      for (int64_t i = firsts_[u] + 1; i < firsts_[u + 1]; ++i) merge(device.kernels, unit.heads, total, slot(i), total);
+      for (int64_t i = firsts_[u] + 1; i < firsts_[u + 1]; ++i)
+        merge(device.kernels, unit.heads, total, slot(i), total);
       if (u == units - 1 && !complete) {
         copy(unit.heads, total, slot(capacity_ + 1 - carry_in_));
       } else {
@@ -98,10 +99,10 @@ class Spans {
     }
   }
 
-  void attend_tile(const IsaKernels& kernels, const SpanUnit& unit, int64_t tile, int64_t count, const float* records,
-                   float* scores, const Slot& out) {
-    const DotArgs dot{unit.queries, unit.ldq, nullptr, records, shape_.record, unit.heads, count, shape_.dk, scores, kTile,
-                      nullptr,      0};
+  void attend_tile(const IsaKernels& kernels, const SpanUnit& unit, int64_t tile, int64_t count,
+                   const float* records, float* scores, const Slot& out) {
+    const DotArgs dot{unit.queries, unit.ldq,  nullptr, records, shape_.record, unit.heads, count,
+                      shape_.dk,    shape_.dk, scores,  kTile,   nullptr,       0};
     kernels.dot->dot[kElemF32][kElemF32](&dot);
     float carry[kMaxUnitHeads];
     for (int64_t h = 0; h < unit.heads; ++h) {
@@ -114,8 +115,10 @@ class Spans {
                                 out.sum + h};
       carry[h] = kernels.vector->softmax(&softmax);
     }
-    const AxpyArgs axpy{scores,      kTile,     records + shape_.values_offset, shape_.record, unit.heads, shape_.dv, count,
-                        out.values, shape_.dv, carry};
+    const AxpyArgs axpy{scores,        kTile,      records + shape_.values_offset,
+                        shape_.record, unit.heads, shape_.dv,
+                        count,         out.values, shape_.dv,
+                        carry};
     kernels.vector->axpy[kElemF32](&axpy);
   }
 
@@ -150,14 +153,17 @@ class Spans {
   float* states_;
   float* records_;
   float* scores_;
-  // What an unfinished unit has so far lies in one of two slots after the items': its successor is written while it is read.
+  // What an unfinished unit has so far lies in one of two slots after the items': its successor is written
+  // while it is read.
   bool carried_ = false;
   int64_t carry_in_ = 0;
 };
 
 }  // namespace
 
-uint64_t span_workspace(const CpuDevice& device, const SpanShape& shape) { return Spans(device, shape, nullptr).bytes(); }
+uint64_t span_workspace(const CpuDevice& device, const SpanShape& shape) {
+  return Spans(device, shape, nullptr).bytes();
+}
 
 void attend_spans(CpuDevice& device, const SpanShape& shape, const SpanSource& source, void* workspace) {
   Spans(device, shape, workspace).run(device, source);

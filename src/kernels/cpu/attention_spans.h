@@ -1,5 +1,6 @@
-// Output rows (few queries, long contexts): the context is cut into spans at multiples of kSpan, every (unit, span) is a
-// task with its own partial result, and a unit's partials are merged in rising order. Private to kernels/cpu.
+// Output rows (few queries, long contexts): the context is cut into spans at multiples of kSpan, every (unit,
+// span) is a task with its own partial result, and a unit's partials are merged in rising order. Private to
+// kernels/cpu.
 #pragma once
 
 #include "kernels/cpu/attention.h"
@@ -24,14 +25,15 @@ class SpanSource {
   virtual ~SpanSource() = default;
   virtual SpanUnit unit(int64_t index) const = 0;
   /// Keys and values of positions tile .. tile + count in float32 at rows of `record` floats.
-  virtual void load(const SpanUnit& unit, int64_t index, int64_t tile, int64_t count, float* records) const = 0;
+  virtual void load(const SpanUnit& unit, int64_t index, int64_t tile, int64_t count,
+                    float* records) const = 0;
   /// A unit's [heads][dv], divided by the sums.
   virtual void finish(int64_t index, const SpanUnit& unit, float* values) const = 0;
 };
 
 struct SpanShape {
   int64_t units;
-  int64_t record;         // floats of one position in the tile buffer: keys at 0
+  int64_t record;  // floats of one position in the tile buffer: keys at 0
   int64_t dk;
   int64_t values_offset;  // of the values in a record
   int64_t dv;

@@ -17,7 +17,8 @@ char* record_of(const CacheLayer& cache, int64_t slot) {
 }
 
 /// n values of a row to a record, as x / scale in fp8.
-void write_values(const CpuDevice& device, const Mat& from, int64_t row, float* buffer, DType dtype, float scale, char* to) {
+void write_values(const CpuDevice& device, const Mat& from, int64_t row, float* buffer, DType dtype,
+                  float scale, char* to) {
   const int64_t n = from.cols;
   const float* v = row_of<float>(from, row);
   if (from.dtype != DType::kF32) {
@@ -44,15 +45,18 @@ struct Part {
 };
 
 /// The two parts of a record, one after the other.
-Status write_records(CpuDevice& device, std::string_view op, const Part& first, const Part& second, const CacheLayer& cache,
-                     const int32_t* slots) {
+Status write_records(CpuDevice& device, std::string_view op, const Part& first, const Part& second,
+                     const CacheLayer& cache, const int32_t* slots) {
   const int64_t first_bytes = first.from.cols * bytes_of(first.dtype);
-  if (!is_cache_dtype(first.dtype) || !is_cache_dtype(second.dtype)) return internal_error("{}: cache dtype", op);
-  if (!is_activation(first.from.dtype) || !is_activation(second.from.dtype)) return internal_error("{}: input dtype", op);
+  if (!is_cache_dtype(first.dtype) || !is_cache_dtype(second.dtype))
+    return internal_error("{}: cache dtype", op);
+  if (!is_activation(first.from.dtype) || !is_activation(second.from.dtype))
+    return internal_error("{}: input dtype", op);
   if (first_bytes + second.from.cols * bytes_of(second.dtype) > cache.token_bytes) {
     return internal_error("{}: a record does not fit {} bytes", op, cache.token_bytes);
   }
-  if (std::max(first.from.cols, second.from.cols) * 4 > kThreadScratch) return internal_error("{}: rows are too wide", op);
+  if (std::max(first.from.cols, second.from.cols) * 4 > kThreadScratch)
+    return internal_error("{}: rows are too wide", op);
   const int64_t rows = first.from.rows;
   const int64_t step = 32;
   device.pool.run(ceil_div(rows, step), [&](int64_t task, int thread) {
@@ -78,8 +82,8 @@ Status write_kv_mla(CpuDevice& device, const WriteKvMlaArgs& args) {
 Status write_kv_gqa(CpuDevice& device, const WriteKvGqaArgs& args) {
   device.note(Used::kWriteKvGqa);
   const CacheLayer& cache = args.cache;
-  return write_records(device, "write_kv_gqa", {args.k, cache.dtype, cache.k_scale}, {args.v, cache.dtype, cache.v_scale}, cache,
-                       args.slots);
+  return write_records(device, "write_kv_gqa", {args.k, cache.dtype, cache.k_scale},
+                       {args.v, cache.dtype, cache.v_scale}, cache, args.slots);
 }
 
 Status copy_blocks(CpuDevice& device, const CopyBlocksArgs& args) {

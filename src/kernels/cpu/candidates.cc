@@ -12,7 +12,12 @@ constexpr int64_t kSortStep = 512;
 }  // namespace
 
 Candidates::Candidates(const float* scores, int64_t count, float largest, float unit, int32_t* order)
-    : scores_(scores), count_(count), largest_(largest), unit_(unit), order_(order), floor_(std::numeric_limits<float>::infinity()) {
+    : scores_(scores),
+      count_(count),
+      largest_(largest),
+      unit_(unit),
+      order_(order),
+      floor_(std::numeric_limits<float>::infinity()) {
   for (int64_t i = 0; i < count; ++i) size_ += scores[i] > kNone ? 1 : 0;
 }
 

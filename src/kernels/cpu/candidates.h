@@ -1,5 +1,5 @@
-// Token candidates in falling order of a score, ties by lower id, sorted only as far as they are asked for: a draw rarely
-// looks beyond the first hundred of 129 thousand. Private to kernels/cpu.
+// Token candidates in falling order of a score, ties by lower id, sorted only as far as they are asked for: a
+// draw rarely looks beyond the first hundred of 129 thousand. Private to kernels/cpu.
 #pragma once
 
 #include <cstdint>
@@ -8,8 +8,8 @@ namespace hadal::cpu {
 
 class Candidates {
  public:
-  /// `scores` [count], none NaN; -inf is no candidate. `order` [count] is scratch. `largest`: of the scores, finite.
-  /// `unit`: a distance that matters (the temperature): the first look goes a few units down.
+  /// `scores` [count], none NaN; -inf is no candidate. `order` [count] is scratch. `largest`: of the scores,
+  /// finite. `unit`: a distance that matters (the temperature): the first look goes a few units down.
   Candidates(const float* scores, int64_t count, float largest, float unit, int32_t* order);
 
   /// How many there are.

@@ -47,18 +47,20 @@ int32_t guarded(BackendError* error, const Body& body) {
   }
 }
 
-// ---- device and memory ----------------------------------------------------------------------------------------------
+// ---- device and memory ----
 
 int32_t open_device(const BackendOptions* options, BackendDevice** device, BackendError* error) {
   return guarded(error, [&]() -> Status {
     ASSIGN_OR_RETURN(const cpu::Isa isa, cpu::choose_isa(options->isa));
-    if (options->device_index != 0) return invalid_argument("cpu: there is no device {}", options->device_index);
+    if (options->device_index != 0)
+      return invalid_argument("cpu: there is no device {}", options->device_index);
     if (options->threads < 0 || options->threads > cpu::kMaxThreads) {
       return invalid_argument("cpu: {} threads; 0 (all) to {}", options->threads, cpu::kMaxThreads);
     }
     const int threads = options->threads > 0 ? options->threads : cpu::usable_processors();
     auto opened = std::make_unique<CpuDevice>(isa, threads);
-    if (opened->scratch == nullptr) return resource_exhausted("cpu: no memory for {} threads' scratch", threads);
+    if (opened->scratch == nullptr)
+      return resource_exhausted("cpu: no memory for {} threads' scratch", threads);
     *device = reinterpret_cast<BackendDevice*>(opened.release());
     return OkStatus();
   });
@@ -83,8 +85,8 @@ void facts(BackendDevice* device, BackendFacts* facts) {
   const CpuDevice& cpu = self(device);
   const auto page = static_cast<uint64_t>(sysconf(_SC_PAGESIZE));
   const int threads = cpu.pool.threads();
-  std::snprintf(facts->name, sizeof(facts->name), "cpu (%s, %d thread%s)", std::string(cpu::isa_name(cpu.isa)).c_str(), threads,
-                threads == 1 ? "" : "s");
+  std::snprintf(facts->name, sizeof(facts->name), "cpu (%s, %d thread%s)",
+                std::string(cpu::isa_name(cpu.isa)).c_str(), threads, threads == 1 ? "" : "s");
   facts->total_bytes = page * static_cast<uint64_t>(sysconf(_SC_PHYS_PAGES));
   facts->free_bytes = available_bytes();
   facts->host_memory = 1;
@@ -95,9 +97,12 @@ void facts(BackendDevice* device, BackendFacts* facts) {
 
 int32_t allocate(BackendDevice*, uint64_t bytes, MemoryKind, void** data, BackendError* error) {
   // Fresh pages are zero, and count only once they are touched, which matters for a large cache.
-  void* pages = mmap(nullptr, std::max<uint64_t>(bytes, 1), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  void* pages =
+      mmap(nullptr, std::max<uint64_t>(bytes, 1), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (pages == MAP_FAILED) {
-    return guarded(error, [&] { return resource_exhausted("cpu: cannot allocate {} bytes: {}", bytes, std::strerror(errno)); });
+    return guarded(error, [&] {
+      return resource_exhausted("cpu: cannot allocate {} bytes: {}", bytes, std::strerror(errno));
+    });
   }
   *data = pages;
   return 0;
@@ -107,14 +112,16 @@ void release(BackendDevice*, MemoryKind, void* data, uint64_t bytes) {
   if (data != nullptr) munmap(data, std::max<uint64_t>(bytes, 1));
 }
 
-int32_t copy(BackendDevice*, BackendStream*, void* to, const void* from, uint64_t bytes, CopyKind, BackendError*) {
+int32_t copy(BackendDevice*, BackendStream*, void* to, const void* from, uint64_t bytes, CopyKind,
+             BackendError*) {
   if (bytes > 0) std::memmove(to, from, bytes);
   return 0;
 }
 
-// ---- weights --------------------------------------------------------------------------------------------------------
+// ---- weights ----
 
-int32_t prepare(BackendDevice* device, const WeightGroup* weights, PreparedGroup** group, BackendError* error) {
+int32_t prepare(BackendDevice* device, const WeightGroup* weights, PreparedGroup** group,
+                BackendError* error) {
   return guarded(error, [&]() -> Status {
     ASSIGN_OR_RETURN(auto prepared, cpu::prepare_group(self(device).kernels, *weights));
     *group = reinterpret_cast<PreparedGroup*>(prepared.release());
@@ -124,9 +131,11 @@ int32_t prepare(BackendDevice* device, const WeightGroup* weights, PreparedGroup
 
 void discard(BackendDevice*, PreparedGroup* group) { delete reinterpret_cast<CpuGroup*>(group); }
 
-uint64_t prepared_bytes(BackendDevice*, const PreparedGroup* group) { return cpu::group_of(group).decoded_bytes; }
+uint64_t prepared_bytes(BackendDevice*, const PreparedGroup* group) {
+  return cpu::group_of(group).decoded_bytes;
+}
 
-// ---- ops ------------------------------------------------------------------------------------------------------------
+// ---- ops ----
 
 struct Op {
   Status (*run)(CpuDevice&, const void* args);
@@ -137,13 +146,17 @@ template <auto kRun>
 struct Run;
 template <typename Args, Status (*kRun)(CpuDevice&, const Args&)>
 struct Run<kRun> {
-  static Status call(CpuDevice& device, const void* args) { return kRun(device, *static_cast<const Args*>(args)); }
+  static Status call(CpuDevice& device, const void* args) {
+    return kRun(device, *static_cast<const Args*>(args));
+  }
 };
 template <auto kBytes>
 struct Bytes;
 template <typename Args, uint64_t (*kBytes)(const CpuDevice&, const Args&)>
 struct Bytes<kBytes> {
-  static uint64_t call(const CpuDevice& device, const void* args) { return kBytes(device, *static_cast<const Args*>(args)); }
+  static uint64_t call(const CpuDevice& device, const void* args) {
+    return kBytes(device, *static_cast<const Args*>(args));
+  }
 };
 
 template <auto kRun>
@@ -191,12 +204,13 @@ uint64_t workspace_bytes(BackendDevice* device, OpKind kind, const void* args) {
 int32_t run(BackendDevice* device, BackendStream*, OpKind kind, const void* args, BackendError* error) {
   return guarded(error, [&]() -> Status {
     const Op* found = find_op(kind);
-    if (found == nullptr) return unimplemented("cpu: op {} is not one of its own", static_cast<int32_t>(kind));
+    if (found == nullptr)
+      return unimplemented("cpu: op {} is not one of its own", static_cast<int32_t>(kind));
     return found->run(self(device), args);
   });
 }
 
-// ---- streams, graphs, report ----------------------------------------------------------------------------------------
+// ---- streams, graphs, report ----
 
 int32_t stream_create(BackendDevice*, BackendStream** stream, BackendError*) {
   *stream = nullptr;  // every call is done when it returns: the default stream is all there is
@@ -208,7 +222,8 @@ int32_t stream_wait(BackendDevice*, BackendStream*, BackendError*) { return 0; }
 void kernels_used(BackendDevice* device, void (*visit)(void* context, const char* name), void* context) {
   const CpuDevice& cpu = self(device);
   for (int32_t i = 0; i < static_cast<int32_t>(cpu::Used::kCount); ++i) {
-    if (cpu.used.test(static_cast<size_t>(i))) visit(context, cpu::used_name(static_cast<cpu::Used>(i), cpu.isa).c_str());
+    if (cpu.used.test(static_cast<size_t>(i)))
+      visit(context, cpu::used_name(static_cast<cpu::Used>(i), cpu.isa).c_str());
   }
 }
 

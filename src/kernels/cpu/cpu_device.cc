@@ -12,26 +12,31 @@ CpuDevice::CpuDevice(Isa chosen, int threads)
     : isa(chosen),
       kernels(kernels_of(chosen)),
       pool(threads),
-      scratch(static_cast<char*>(std::aligned_alloc(4096, static_cast<size_t>(kThreadScratch) * static_cast<size_t>(threads))),
+      scratch(static_cast<char*>(std::aligned_alloc(
+                  4096, static_cast<size_t>(kThreadScratch) * static_cast<size_t>(threads))),
               &std::free) {}
 
 IsaKernels kernels_of(Isa isa) {
 #if defined(__x86_64__)
   switch (isa) {
-    case Isa::kAvx512Bf16: return {&kDotAvx512Bf16, &kVectorAvx512, &kDecodeAvx512};
-    case Isa::kAvx512: return {&kDotAvx512, &kVectorAvx512, &kDecodeAvx512};
-    case Isa::kAvx2: return {&kDotAvx2, &kVectorAvx2, &kDecodeAvx2};
-    case Isa::kPortable: break;
+    case Isa::kAvx512Bf16:
+      return {&kDotAvx512Bf16, &kVectorAvx512, &kDecodeAvx512};
+    case Isa::kAvx512:
+      return {&kDotAvx512, &kVectorAvx512, &kDecodeAvx512};
+    case Isa::kAvx2:
+      return {&kDotAvx2, &kVectorAvx2, &kDecodeAvx2};
+    case Isa::kPortable:
+      break;
   }
 #endif
   return {&kDotPortable, &kVectorPortable, &kDecodePortable};
 }
 
 std::string used_name(Used kernel, Isa isa) {
-  static constexpr const char* kNames[] = {"embed",        "rms_norm",      "rope",          "silu_mul",
-                                           "add",          "convert",       "gather",        "write_kv_mla",
-                                           "write_kv_gqa", "mla_expanded",  "mla_absorbed",  "gqa_prompt",
-                                           "gqa_output",   "route_experts", "sample",        "copy_blocks"};
+  static constexpr const char* kNames[] = {"embed",        "rms_norm",      "rope",         "silu_mul",
+                                           "add",          "convert",       "gather",       "write_kv_mla",
+                                           "write_kv_gqa", "mla_expanded",  "mla_absorbed", "gqa_prompt",
+                                           "gqa_output",   "route_experts", "sample",       "copy_blocks"};
   static_assert(std::size(kNames) == static_cast<size_t>(Used::kLinear));
   static constexpr const char* kX[] = {"f32", "bf16"};
   static constexpr const char* kW[] = {"f32", "bf16", "f16", "fp8", "awq"};

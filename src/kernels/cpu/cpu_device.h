@@ -19,7 +19,8 @@ namespace hadal::cpu {
 /// Bytes of scratch that every thread has from the moment the device is opened; ops cut it as they like.
 inline constexpr int64_t kThreadScratch = 1 << 20;
 
-/// A kernel as kernels_used() names it: "cpu.<family>[.<x>x<w>].<isa>". One bit each, so that noting costs nothing.
+/// A kernel as kernels_used() names it: "cpu.<family>[.<x>x<w>].<isa>". One bit each, so that noting costs
+/// nothing.
 enum class Used : int32_t {
   kEmbed,
   kRmsNorm,
@@ -37,8 +38,8 @@ enum class Used : int32_t {
   kRoute,
   kSample,
   kCopyBlocks,
-  kLinear,                      // + 5 * x + weight kind
-  kMoe = kLinear + 2 * 5,       // the same
+  kLinear,                 // + 5 * x + weight kind
+  kMoe = kLinear + 2 * 5,  // the same
   kCount = kMoe + 2 * 5,
 };
 
@@ -73,7 +74,8 @@ T* row_of(const Mat& mat, int64_t row) {
 constexpr int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 constexpr int64_t round_up(int64_t a, int64_t b) { return ceil_div(a, b) * b; }
 
-/// Cuts a workspace into aligned arrays. With a null base it only counts, so that workspace_bytes and run share code.
+/// Cuts a workspace into aligned arrays. With a null base it only counts, so that workspace_bytes and run
+/// share code.
 class Carver {
  public:
   explicit Carver(void* base) : base_(static_cast<char*>(base)) {}

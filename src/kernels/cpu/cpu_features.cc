@@ -33,7 +33,8 @@ Isa detect() {
   if (!has(one.c, 27)) return Isa::kPortable;  // OSXSAVE
   const uint64_t state = enabled_state();
   const Registers seven = cpuid(7, 0);
-  const bool avx2 = (state & 0x6) == 0x6 && has(one.c, 28) && has(one.c, 12) && has(one.c, 29) && has(seven.b, 5);
+  const bool avx2 =
+      (state & 0x6) == 0x6 && has(one.c, 28) && has(one.c, 12) && has(one.c, 29) && has(seven.b, 5);
   if (!avx2) return Isa::kPortable;  // AVX, FMA, F16C, AVX2
   const bool avx512 = (state & 0xE6) == 0xE6 && has(seven.b, 16) && has(seven.b, 17) && has(seven.b, 30) &&
                       has(seven.b, 31);  // F, DQ, BW, VL
@@ -50,10 +51,14 @@ constexpr Isa kAll[] = {Isa::kPortable, Isa::kAvx2, Isa::kAvx512, Isa::kAvx512Bf
 
 std::string_view isa_name(Isa isa) {
   switch (isa) {
-    case Isa::kPortable: return "portable";
-    case Isa::kAvx2: return "avx2";
-    case Isa::kAvx512: return "avx512";
-    case Isa::kAvx512Bf16: return "avx512bf16";
+    case Isa::kPortable:
+      return "portable";
+    case Isa::kAvx2:
+      return "avx2";
+    case Isa::kAvx512:
+      return "avx512";
+    case Isa::kAvx512Bf16:
+      return "avx512bf16";
   }
   return "?";
 }
@@ -79,7 +84,8 @@ StatusOr<Isa> choose_isa(const char* name) {
     return failed_precondition("cpu: this machine does not run '{}'; the best it runs is '{}'", wanted,
                                isa_name(best_isa()));
   }
-  return invalid_argument("cpu: unknown instruction set '{}'; known: portable, avx2, avx512, avx512bf16", wanted);
+  return invalid_argument("cpu: unknown instruction set '{}'; known: portable, avx2, avx512, avx512bf16",
+                          wanted);
 }
 
 }  // namespace hadal::cpu

@@ -20,7 +20,8 @@ Isa best_isa();
 /// All that this machine runs, slowest first.
 std::vector<Isa> usable_isas();
 
-/// `name` null or empty: the best. A name that is unknown, or that this machine does not run, is refused by name.
+/// `name` null or empty: the best. A name that is unknown, or that this machine does not run, is refused by
+/// name.
 StatusOr<Isa> choose_isa(const char* name);
 
 }  // namespace hadal::cpu

@@ -1,6 +1,12 @@
-// Body of the decoders of quantised weights (isa.h), for the instruction set whose simd header was included before.
-// Values: specs 3.1 (FP8: code * scale) and 3.3 (AWQ: (q - z) * s), in float32, rounded once where BF16 is asked for.
+// Body of the decoders of quantised weights (isa.h), for the instruction set whose simd header was included
+// before. Values: specs 3.1 (FP8: code * scale) and 3.3 (AWQ: (q - z) * s), in float32, rounded once where
+// BF16 is asked for.
+#pragma once
+
+#include HADAL_SIMD_HEADER
+
 #include "kernels/cpu/fp8-inl.h"
+#include "kernels/cpu/isa.h"
 
 namespace hadal::cpu::HADAL_ISA {
 namespace {
@@ -36,8 +42,8 @@ HADAL_INLINE float half_to_float(uint16_t bits) {
 constexpr int kAwqOrder[8] = {0, 2, 4, 6, 1, 3, 5, 7};
 
 /// kLanes steps of k of one word column: 8 rows of out.
-HADAL_INLINE void awq_step(const AwqArgs* a, int64_t word, int64_t k, int n, const float* zeros, const float* scales,
-                           int64_t at) {
+HADAL_INLINE void awq_step(const AwqArgs* a, int64_t word, int64_t k, int n, const float* zeros,
+                           const float* scales, int64_t at) {
   int32_t words[kLanes] = {};
   const int64_t pitch = a->rows / 8;
   for (int i = 0; i < n; ++i) words[i] = a->qweight[(k + i) * pitch + word];
@@ -55,7 +61,8 @@ HADAL_INLINE void awq_step(const AwqArgs* a, int64_t word, int64_t k, int n, con
       float values[kLanes];
       store_as(a->out_elem, values, 0, value);
       const size_t size = a->out_elem == kElemBF16 ? 2 : 4;
-      memcpy(static_cast<char*>(a->out) + static_cast<size_t>(to) * size, values, static_cast<size_t>(n) * size);
+      memcpy(static_cast<char*>(a->out) + static_cast<size_t>(to) * size, values,
+             static_cast<size_t>(n) * size);
     }
   }
 }
@@ -85,4 +92,5 @@ void decode_awq(const AwqArgs* a) {
 }  // namespace
 }  // namespace hadal::cpu::HADAL_ISA
 
-#define HADAL_DECODE_TABLE(isa) {&isa::decode_awq, &isa::decode_fp8}
+#define HADAL_DECODE_TABLE(isa) \
+  { &isa::decode_awq, &isa::decode_fp8 }

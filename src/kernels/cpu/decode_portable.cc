@@ -1,8 +1,5 @@
-// clang-format off: the body comes after the types it is written in
-#include "kernels/cpu/isa.h"
-#include "kernels/cpu/simd_portable.h"
+#define HADAL_SIMD_HEADER "kernels/cpu/simd_portable.h"
 #include "kernels/cpu/decode-inl.h"
-// clang-format on
 
 namespace hadal::cpu {
 

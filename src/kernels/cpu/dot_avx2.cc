@@ -1,9 +1,6 @@
 #if defined(__x86_64__)
-// clang-format off: the body comes after the types it is written in
-#include "kernels/cpu/isa.h"
-#include "kernels/cpu/simd_avx2.h"
+#define HADAL_SIMD_HEADER "kernels/cpu/simd_avx2.h"
 #include "kernels/cpu/dot-inl.h"
-// clang-format on
 
 namespace hadal::cpu {
 

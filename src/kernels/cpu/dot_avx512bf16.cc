@@ -1,11 +1,8 @@
 #if defined(__x86_64__)
 #define HADAL_ISA avx512bf16
 #define HADAL_HAS_DPBF16
-// clang-format off: the body comes after the types it is written in
-#include "kernels/cpu/isa.h"
-#include "kernels/cpu/simd_avx512.h"
+#define HADAL_SIMD_HEADER "kernels/cpu/simd_avx512.h"
 #include "kernels/cpu/dot-inl.h"
-// clang-format on
 
 namespace hadal::cpu {
 

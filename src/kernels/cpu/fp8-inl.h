@@ -1,4 +1,7 @@
-// Loads of 8-bit floats, for the instruction set whose simd header was included before.
+// Loads of 8-bit floats, for the instruction set that HADAL_SIMD_HEADER names.
+#pragma once
+
+#include HADAL_SIMD_HEADER
 
 namespace hadal::cpu::HADAL_ISA {
 

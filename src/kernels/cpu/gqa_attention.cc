@@ -12,8 +12,8 @@ constexpr int64_t kMaxRowBatch = 64;
 int64_t group_heads(const GqaAttentionArgs& args) { return args.heads / args.kv_heads; }
 
 /// A position's key and value of one KV head.
-void read_pair(const IsaKernels& kernels, const GqaAttentionArgs& args, const CacheReader& reader, int64_t position, int64_t kv_head,
-               float* key, float* value) {
+void read_pair(const IsaKernels& kernels, const GqaAttentionArgs& args, const CacheReader& reader,
+               int64_t position, int64_t kv_head, float* key, float* value) {
   const CacheLayer& cache = args.cache;
   const int64_t size = bytes_of(cache.dtype);
   const char* record = reader.record(position);
@@ -24,7 +24,7 @@ void read_pair(const IsaKernels& kernels, const GqaAttentionArgs& args, const Ca
   kernels.vector->to_f32(elem_of(cache.dtype), values, scaled ? cache.v_scale : 1.0f, value, args.head_dim);
 }
 
-// ---- prompt rows ----------------------------------------------------------------------------------------------------
+// ---- prompt rows ----
 
 struct PromptScratch {
   float* keys;    // [kTile][head_dim]
@@ -36,7 +36,9 @@ struct PromptScratch {
 };
 
 /// Rows that share the loading of a tile, so that all query heads together stay within kSegmentBlock.
-int64_t prompt_block(const GqaAttentionArgs& args) { return std::max<int64_t>(32, kSegmentBlock / group_heads(args)); }
+int64_t prompt_block(const GqaAttentionArgs& args) {
+  return std::max<int64_t>(32, kSegmentBlock / group_heads(args));
+}
 
 PromptScratch cut_prompt(Carver& carver, const GqaAttentionArgs& args) {
   const int64_t rows = prompt_block(args) * group_heads(args);
@@ -50,8 +52,8 @@ PromptScratch cut_prompt(Carver& carver, const GqaAttentionArgs& args) {
   return s;
 }
 
-void attend_prompt(const IsaKernels& kernels, const GqaAttentionArgs& args, const Segment& segment, int64_t kv_head,
-                   const PromptScratch& s) {
+void attend_prompt(const IsaKernels& kernels, const GqaAttentionArgs& args, const Segment& segment,
+                   int64_t kv_head, const PromptScratch& s) {
   const int64_t heads = group_heads(args), width = args.head_dim;
   const CacheReader reader = reader_of(args.cache, *args.group, segment.index);
   std::fill_n(s.accumulated, heads * segment.rows * width, 0.0f);
@@ -92,8 +94,8 @@ void attend_prompt(const IsaKernels& kernels, const GqaAttentionArgs& args, cons
     }
   }
   for (int64_t h = 0; h < heads; ++h) {
-    put_rows(kernels, s.accumulated + h * segment.rows * width, s.sum + h * segment.rows, segment.rows, width, args.out,
-             segment.first_row, (kv_head * heads + h) * width);
+    put_rows(kernels, s.accumulated + h * segment.rows * width, s.sum + h * segment.rows, segment.rows, width,
+             args.out, segment.first_row, (kv_head * heads + h) * width);
   }
 }
 
@@ -119,7 +121,7 @@ void run_prompts(CpuDevice& device, const GqaAttentionArgs& args, char* workspac
   }
 }
 
-// ---- output rows ----------------------------------------------------------------------------------------------------
+// ---- output rows ----
 
 struct OutputBatch {
   int64_t first;
@@ -140,14 +142,20 @@ OutputScratch cut_output(const CpuDevice& device, Carver& carver, const GqaAtten
   const int64_t rows = std::min(kMaxRowBatch, args.q.rows);
   OutputScratch s;
   s.q = carver.take<float>(args.q.dtype == DType::kF32 ? 0 : rows * args.heads * args.head_dim);
-  s.shape = {rows * args.kv_heads * unit_parts(args), 2 * args.head_dim, args.head_dim, args.head_dim, args.head_dim, args.scale};
+  s.shape = {rows * args.kv_heads * unit_parts(args),
+             2 * args.head_dim,
+             args.head_dim,
+             args.head_dim,
+             args.head_dim,
+             args.scale};
   s.spans = carver.take<char>(static_cast<int64_t>(span_workspace(device, s.shape)));
   return s;
 }
 
 class OutputSource : public SpanSource {
  public:
-  OutputSource(const CpuDevice& device, const GqaAttentionArgs& args, const OutputScratch& scratch, const OutputBatch& batch)
+  OutputSource(const CpuDevice& device, const GqaAttentionArgs& args, const OutputScratch& scratch,
+               const OutputBatch& batch)
       : device_(device), args_(args), scratch_(scratch), batch_(batch) {}
 
   SpanUnit unit(int64_t index) const override {
@@ -155,7 +163,8 @@ class OutputSource : public SpanSource {
     SpanUnit unit;
     unit.ldq = args_.head_dim;
     unit.queries = args_.q.dtype == DType::kF32
-                       ? reinterpret_cast<const float*>(at(args_.q, batch_.first + place.row, place.head * args_.head_dim))
+                       ? reinterpret_cast<const float*>(
+                             at(args_.q, batch_.first + place.row, place.head * args_.head_dim))
                        : scratch_.q + (place.row * args_.heads + place.head) * args_.head_dim;
     unit.heads = place.heads;
     unit.position = args_.batch->positions[batch_.first + place.row];
@@ -192,7 +201,8 @@ class OutputSource : public SpanSource {
   Place place_of(int64_t index) const {
     const int64_t parts = unit_parts(args_), heads = group_heads(args_);
     const int64_t kv_head = index / parts % args_.kv_heads, within = index % parts * kMaxUnitHeads;
-    return {index / parts / args_.kv_heads, kv_head * heads + within, std::min(kMaxUnitHeads, heads - within)};
+    return {index / parts / args_.kv_heads, kv_head * heads + within,
+            std::min(kMaxUnitHeads, heads - within)};
   }
 
   const CpuDevice& device_;
@@ -201,12 +211,14 @@ class OutputSource : public SpanSource {
   const OutputBatch& batch_;
 };
 
-void run_batch(CpuDevice& device, const GqaAttentionArgs& args, const OutputScratch& s, const OutputBatch& batch) {
+void run_batch(CpuDevice& device, const GqaAttentionArgs& args, const OutputScratch& s,
+               const OutputBatch& batch) {
   if (batch.rows == 0) return;
   if (args.q.dtype != DType::kF32) {
     const int64_t width = int64_t{args.heads} * args.head_dim;
     for (int64_t r = 0; r < batch.rows; ++r) {
-      device.kernels.vector->to_f32(elem_of(args.q.dtype), at(args.q, batch.first + r), 1.0f, s.q + r * width, width);
+      device.kernels.vector->to_f32(elem_of(args.q.dtype), at(args.q, batch.first + r), 1.0f, s.q + r * width,
+                                    width);
     }
   }
   SpanShape shape = s.shape;
@@ -239,8 +251,10 @@ Status check(const GqaAttentionArgs& args) {
     return internal_error("gqa_attention: {} heads over {} KV heads", args.heads, args.kv_heads);
   }
   const int64_t width = int64_t{args.heads} * args.head_dim;
-  if (args.q.cols != width || args.out.cols != width) return internal_error("gqa_attention: q and out need {} columns", width);
-  if (!is_activation(args.q.dtype) || !is_activation(args.out.dtype)) return internal_error("gqa_attention: dtypes");
+  if (args.q.cols != width || args.out.cols != width)
+    return internal_error("gqa_attention: q and out need {} columns", width);
+  if (!is_activation(args.q.dtype) || !is_activation(args.out.dtype))
+    return internal_error("gqa_attention: dtypes");
   if (2 * int64_t{args.kv_heads} * args.head_dim * bytes_of(args.cache.dtype) > args.cache.token_bytes) {
     return internal_error("gqa_attention: records are larger than {} bytes", args.cache.token_bytes);
   }

@@ -15,7 +15,8 @@ struct Grid {
   int64_t m_blocks;
 };
 
-constexpr int64_t kBlockM = 240;  // rows of x a task: a multiple of every kernel's tile
+constexpr int64_t kStreamRows = 6;  // rows of x up to which rows of W are read from end to end
+constexpr int64_t kBlockM = 240;    // rows of x a task: a multiple of every kernel's tile
 
 Grid grid_of(const WeightRef& w, int64_t m, int threads) {
   Grid grid;
@@ -29,9 +30,12 @@ Grid grid_of(const WeightRef& w, int64_t m, int threads) {
 
 float bias_at(const WeightRef& w, int64_t n) {
   switch (w.bias_dtype) {
-    case DType::kBF16: return to_float(static_cast<const BFloat16*>(w.bias)[n]);
-    case DType::kF16: return to_float(static_cast<const Float16*>(w.bias)[n]);
-    default: return static_cast<const float*>(w.bias)[n];
+    case DType::kBF16:
+      return to_float(static_cast<const BFloat16*>(w.bias)[n]);
+    case DType::kF16:
+      return to_float(static_cast<const Float16*>(w.bias)[n]);
+    default:
+      return static_cast<const float*>(w.bias)[n];
   }
 }
 
@@ -44,7 +48,8 @@ void add_bias(const WeightRef& w, int64_t n0, int64_t n, float* out, int64_t m, 
 }
 
 /// From a float32 tile to the op's output: added to it, or rounded to its dtype.
-void put_tile(const CpuDevice& device, const LinearArgs& args, const float* tile, int64_t m0, int64_t m, int64_t n0, int64_t n) {
+void put_tile(const CpuDevice& device, const LinearArgs& args, const float* tile, int64_t m0, int64_t m,
+              int64_t n0, int64_t n) {
   for (int64_t i = 0; i < m; ++i) {
     char* out = at(args.out, m0 + i, n0);
     const float* row = tile + i * n;
@@ -57,7 +62,8 @@ void put_tile(const CpuDevice& device, const LinearArgs& args, const float* tile
   }
 }
 
-void linear_task(CpuDevice& device, const LinearArgs& args, const WeightRef& w, const Grid& grid, int64_t task, int thread) {
+void linear_task(CpuDevice& device, const LinearArgs& args, const WeightRef& w, const Grid& grid,
+                 int64_t task, int thread) {
   const int64_t n0 = task % grid.row_blocks * grid.block_rows;
   const int64_t n = std::min(grid.block_rows, w.rows - n0);
   const int64_t m0 = task / grid.row_blocks * grid.block_m;
@@ -79,37 +85,44 @@ static_assert(kDecodeScratch + kBlockM * kBlockRows * 4 <= kThreadScratch);
 Status check(const LinearArgs& args, const WeightRef& w) {
   if (w.format == WeightFormat::kAbsent) return internal_error("linear: the weight is absent");
   if (args.x.cols != w.cols || args.out.cols != w.rows || args.x.rows != args.out.rows) {
-    return internal_error("linear: x [{}, {}], W [{}, {}], out [{}, {}] do not fit", args.x.rows, args.x.cols, w.rows, w.cols,
-                          args.out.rows, args.out.cols);
+    return internal_error("linear: x [{}, {}], W [{}, {}], out [{}, {}] do not fit", args.x.rows, args.x.cols,
+                          w.rows, w.cols, args.out.rows, args.out.cols);
   }
-  if (!is_activation(args.x.dtype) || !is_activation(args.out.dtype)) return internal_error("linear: x and out must be F32 or BF16");
-  if (args.accumulate != 0 && args.out.dtype != DType::kF32) return internal_error("linear: accumulates into F32 alone");
+  if (!is_activation(args.x.dtype) || !is_activation(args.out.dtype))
+    return internal_error("linear: x and out must be F32 or BF16");
+  if (args.accumulate != 0 && args.out.dtype != DType::kF32)
+    return internal_error("linear: accumulates into F32 alone");
   return OkStatus();
 }
 
 }  // namespace
 
-void dot_rows(const IsaKernels& kernels, const WeightRef& w, const DotRows& rows, int64_t n0, int64_t n, char* decode) {
+void dot_rows(const IsaKernels& kernels, const WeightRef& w, const DotRows& rows, int64_t n0, int64_t n,
+              char* decode) {
   const bool dense = w.format == WeightFormat::kDense;
   const DType w_dtype = dense ? w.dtype : rows.x_dtype;
   const DotFn dot = kernels.dot->dot[elem_of(rows.x_dtype)][elem_of(w_dtype)];
   DotArgs args;
   args.ldx = rows.ldx;
   args.x_rows = rows.x_rows;
-  args.ldw = dense ? w.cols : kChunk;
+  const int64_t chunk = chunk_of(rows.x_dtype);
+  args.ldw = dense ? w.cols : chunk;
   args.m = rows.m;
   args.n = n;
   args.out = rows.out;
   args.ldo = rows.ldo;
   args.out_rows = rows.out_rows;
-  for (int64_t k0 = 0; k0 < w.cols; k0 += kChunk) {
-    args.k = std::min(kChunk, w.cols - k0);
+  args.chunk = chunk;
+  // Few rows of x stay in the cache whole: each row of W is then read from end to end, as memory likes it.
+  const int64_t pass = dense && rows.m <= kStreamRows ? w.cols : chunk;
+  for (int64_t k0 = 0; k0 < w.cols; k0 += pass) {
+    args.k = std::min(pass, w.cols - k0);
     args.x = static_cast<const char*>(rows.x) + k0 * bytes_of(rows.x_dtype);
     args.add = k0 > 0 ? 1 : 0;
     if (dense) {
       args.w = static_cast<const char*>(w.data) + (n0 * w.cols + k0) * bytes_of(w.dtype);
     } else {
-      decode_tile(kernels, w, n0, n, k0, args.k, decode, kChunk, w_dtype);
+      decode_tile(kernels, w, n0, n, k0, args.k, decode, chunk, w_dtype);
       args.w = decode;
     }
     dot(&args);
@@ -123,7 +136,8 @@ Status linear(CpuDevice& device, const LinearArgs& args) {
   const Grid grid = grid_of(w, args.x.rows, device.pool.threads());
   device.pool.run(grid.row_blocks * grid.m_blocks,
                   [&](int64_t task, int thread) { linear_task(device, args, w, grid, task, thread); });
-  device.note(static_cast<Used>(static_cast<int32_t>(Used::kLinear) + 5 * elem_of(args.x.dtype) + weight_kind(w)));
+  device.note(
+      static_cast<Used>(static_cast<int32_t>(Used::kLinear) + 5 * elem_of(args.x.dtype) + weight_kind(w)));
   return OkStatus();
 }
 

@@ -1,5 +1,5 @@
-// The driver of all matrix products with weights: cuts the inner length into chunks, decodes what is quantised, and calls
-// the dot kernels. Private to kernels/cpu.
+// The driver of all matrix products with weights: cuts the inner length into chunks, decodes what is
+// quantised, and calls the dot kernels. Private to kernels/cpu.
 #pragma once
 
 #include "kernels/cpu/cpu_device.h"
@@ -9,12 +9,15 @@ namespace hadal::cpu {
 
 /// Rows of W that a thread holds in its cache while all rows of x pass by.
 inline constexpr int64_t kBlockRows = 64;
-/// Inner length of one pass (the kernels' sums are cut here, always at multiples, so that all tilings agree).
-inline constexpr int64_t kChunk = 1024;
-/// Bytes of scratch for decode: a block of rows times a chunk in float32.
-inline constexpr int64_t kDecodeScratch = kBlockRows * kChunk * 4;
+/// Bytes of a row of x that one pass covers: six rows of x and four of W then fit the first-level cache. The
+/// kernels' sums are cut there, always at multiples, so that all tilings agree.
+inline constexpr int64_t kChunkBytes = 2048;
+constexpr int64_t chunk_of(DType x_dtype) { return kChunkBytes / bytes_of(x_dtype); }
+/// Bytes of scratch for decode: a block of rows times a chunk, in x's dtype.
+inline constexpr int64_t kDecodeScratch = kBlockRows * kChunkBytes;
 
-/// out[i, j] = sum over k of x[i, k] * W[n0 + j, k], i in [0, rows.m), j in [0, n), n <= kBlockRows, without bias.
+/// out[i, j] = sum over k of x[i, k] * W[n0 + j, k], i in [0, rows.m), j in [0, n), n <= kBlockRows, without
+/// bias.
 struct DotRows {
   const void* x;
   DType x_dtype;
@@ -25,9 +28,10 @@ struct DotRows {
   int64_t ldo;
   const int32_t* out_rows;  // or null
 };
-/// `decode`: kDecodeScratch bytes, 64-byte aligned; used by quantised weights only, whose n0 and n are multiples of 8
-/// (AWQ).
-void dot_rows(const IsaKernels& kernels, const WeightRef& weight, const DotRows& rows, int64_t n0, int64_t n, char* decode);
+/// `decode`: kDecodeScratch bytes, 64-byte aligned; used by quantised weights only, whose n0 and n are
+/// multiples of 8 (AWQ).
+void dot_rows(const IsaKernels& kernels, const WeightRef& weight, const DotRows& rows, int64_t n0, int64_t n,
+              char* decode);
 
 Status linear(CpuDevice& device, const LinearArgs& args);
 

@@ -6,27 +6,12 @@
 #include <chrono>
 #include <cstring>
 
-#include "kernels/cpu/thread_pool.h"
+#include "kernels/cpu/cpu_device.h"
 
 namespace hadal::cpu {
 namespace {
 
 constexpr int64_t kPiece = 1 << 20;  // of the buffer, a task
-
-/// Reads every byte; the result depends on all of them, so that nothing is left out.
-uint64_t read_piece(const char* from) {
-  constexpr int kStreams = 8;
-  uint64_t sums[kStreams] = {};
-  for (int64_t i = 0; i < kPiece; i += kStreams * 8) {
-    uint64_t words[kStreams];
-    std::memcpy(words, from + i, sizeof(words));
-    __builtin_prefetch(from + i + 1024);
-    for (int s = 0; s < kStreams; ++s) sums[s] ^= words[s];
-  }
-  uint64_t total = 0;
-  for (uint64_t sum : sums) total += sum;
-  return total;
-}
 
 }  // namespace
 
@@ -36,7 +21,8 @@ struct ReadProbe::State {
   ThreadPool pool;
   int64_t bytes;
   char* data;
-  std::atomic<uint64_t> sink{0};
+  int32_t (*read)(const char*, int64_t) = kernels_of(best_isa()).vector->read_all;
+  std::atomic<int32_t> sink{0};
 };
 
 ReadProbe::ReadProbe(std::unique_ptr<State> state) : state_(std::move(state)) {}
@@ -46,10 +32,12 @@ int ReadProbe::threads() const { return state_->pool.threads(); }
 
 StatusOr<std::unique_ptr<ReadProbe>> ReadProbe::create(const ReadProbeOptions& options) {
   const int threads = options.threads > 0 ? options.threads : usable_processors();
-  if (threads > kMaxThreads) return invalid_argument("read probe: {} threads, at most {}", threads, kMaxThreads);
+  if (threads > kMaxThreads)
+    return invalid_argument("read probe: {} threads, at most {}", threads, kMaxThreads);
   if (options.mebibytes < 1) return invalid_argument("read probe: a buffer of {} MiB", options.mebibytes);
   const int64_t bytes = options.mebibytes << 20;
-  void* data = mmap(nullptr, static_cast<size_t>(bytes), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  void* data =
+      mmap(nullptr, static_cast<size_t>(bytes), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (data == MAP_FAILED) return resource_exhausted("read probe: no memory for {} MiB", options.mebibytes);
   madvise(data, static_cast<size_t>(bytes), options.pages == Pages::kHuge ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
   auto state = std::make_unique<State>(threads, bytes, static_cast<char*>(data));
@@ -63,7 +51,7 @@ StatusOr<std::unique_ptr<ReadProbe>> ReadProbe::create(const ReadProbeOptions& o
 double ReadProbe::pass() {
   const auto start = std::chrono::steady_clock::now();
   state_->pool.run(state_->bytes / kPiece, [&](int64_t piece, int) {
-    state_->sink.fetch_add(read_piece(state_->data + piece * kPiece), std::memory_order_relaxed);
+    state_->sink.fetch_add(state_->read(state_->data + piece * kPiece, kPiece), std::memory_order_relaxed);
   });
   const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
   return static_cast<double>(state_->bytes) / seconds.count();

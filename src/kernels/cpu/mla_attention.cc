@@ -1,5 +1,6 @@
-// MLA over the latent cache (specs 2.2). Prompt segments expanded: a tile's keys and values of a head are kv_b times its
-// latents, made once for all query rows of the segment. Output rows absorbed: all heads read the latents themselves.
+// MLA over the latent cache (specs 2.2). Prompt segments expanded: a tile's keys and values of a head are
+// kv_b times its latents, made once for all query rows of the segment. Output rows absorbed: all heads read
+// the latents themselves.
 #include <cstring>
 #include <limits>
 
@@ -22,15 +23,17 @@ const char* head_rows(const WeightRef& kv_b, const MlaShape& shape, int64_t head
   return static_cast<const char*>(kv_b.data) + index * kv_b.cols * bytes_of(kv_b.dtype);
 }
 
-void read_values(const IsaKernels& kernels, DType dtype, float scale, const char* from, int64_t n, float* to) {
+void read_values(const IsaKernels& kernels, DType dtype, float scale, const char* from, int64_t n,
+                 float* to) {
   kernels.vector->to_f32(elem_of(dtype), from, is_fp8(dtype) ? scale : 1.0f, to, n);
 }
 
-// ---- expanded -------------------------------------------------------------------------------------------------------
+// ---- expanded ----
 
 struct ExpandedScratch {
-  char* latents;  // [kTile][kv_lora] float32, or bfloat16 where kv_b is too: the products are exact either way
-  float* keys;    // [kTile][nope + rope]
+  char*
+      latents;  // [kTile][kv_lora] float32, or bfloat16 where kv_b is too: the products are exact either way
+  float* keys;  // [kTile][nope + rope]
   float* values;  // [kTile][v]
   float* scores;
   float* accumulated;  // [kSegmentBlock][v]
@@ -57,8 +60,8 @@ struct ExpandedTask {
 };
 
 /// Keys and values of one head for the tile.
-void expand_tile(const IsaKernels& kernels, const MlaAttentionArgs& args, const ExpandedTask& task, int64_t tile, int64_t count,
-                 const ExpandedScratch& s) {
+void expand_tile(const IsaKernels& kernels, const MlaAttentionArgs& args, const ExpandedTask& task,
+                 int64_t tile, int64_t count, const ExpandedScratch& s) {
   const MlaShape& shape = args.shape;
   const CacheLayer& cache = args.cache;
   const WeightRef& kv_b = weight_of(args.kv_b);
@@ -70,21 +73,45 @@ void expand_tile(const IsaKernels& kernels, const MlaAttentionArgs& args, const 
     if (latent_dtype == DType::kBF16) {
       std::memcpy(latent, record, static_cast<size_t>(shape.kv_lora) * 2);
     } else {
-      read_values(kernels, cache.dtype, cache.k_scale, record, shape.kv_lora, reinterpret_cast<float*>(latent));
+      read_values(kernels, cache.dtype, cache.k_scale, record, shape.kv_lora,
+                  reinterpret_cast<float*>(latent));
     }
-    read_values(kernels, cache.rope_dtype, cache.k_scale, record + shape.kv_lora * bytes_of(cache.dtype), shape.rope,
-                s.keys + j * query_width(shape) + shape.nope);
+    read_values(kernels, cache.rope_dtype, cache.k_scale, record + shape.kv_lora * bytes_of(cache.dtype),
+                shape.rope, s.keys + j * query_width(shape) + shape.nope);
   }
   const DotFn dot = kernels.dot->dot[elem_of(latent_dtype)][elem_of(kv_b.dtype)];
-  const DotArgs keys{s.latents, shape.kv_lora, nullptr, head_rows(kv_b, shape, task.head, 0), shape.kv_lora, count, shape.nope,
-                     shape.kv_lora, s.keys, query_width(shape), nullptr, 0};
+  const DotArgs keys{s.latents,
+                     shape.kv_lora,
+                     nullptr,
+                     head_rows(kv_b, shape, task.head, 0),
+                     shape.kv_lora,
+                     count,
+                     shape.nope,
+                     shape.kv_lora,
+                     shape.kv_lora,
+                     s.keys,
+                     query_width(shape),
+                     nullptr,
+                     0};
   dot(&keys);
-  const DotArgs values{s.latents, shape.kv_lora, nullptr, head_rows(kv_b, shape, task.head, shape.nope), shape.kv_lora, count,
-                       shape.v, shape.kv_lora, s.values, shape.v, nullptr, 0};
+  const DotArgs values{s.latents,
+                       shape.kv_lora,
+                       nullptr,
+                       head_rows(kv_b, shape, task.head, shape.nope),
+                       shape.kv_lora,
+                       count,
+                       shape.v,
+                       shape.kv_lora,
+                       shape.kv_lora,
+                       s.values,
+                       shape.v,
+                       nullptr,
+                       0};
   dot(&values);
 }
 
-void attend_expanded(const IsaKernels& kernels, const MlaAttentionArgs& args, const ExpandedTask& task, const ExpandedScratch& s) {
+void attend_expanded(const IsaKernels& kernels, const MlaAttentionArgs& args, const ExpandedTask& task,
+                     const ExpandedScratch& s) {
   const MlaShape& shape = args.shape;
   const Segment& segment = task.segment;
   std::fill_n(s.accumulated, segment.rows * shape.v, 0.0f);
@@ -113,7 +140,8 @@ void attend_expanded(const IsaKernels& kernels, const MlaAttentionArgs& args, co
     t.scores = s.scores;
     attend_prompt_tile(kernels, t);
   }
-  put_rows(kernels, s.accumulated, s.sum, segment.rows, shape.v, args.out, segment.first_row, task.head * shape.v);
+  put_rows(kernels, s.accumulated, s.sum, segment.rows, shape.v, args.out, segment.first_row,
+           task.head * shape.v);
 }
 
 /// All prompt segments: a task is (block of rows, head).
@@ -140,15 +168,15 @@ void run_expanded(CpuDevice& device, const MlaAttentionArgs& args, char* workspa
   }
 }
 
-// ---- absorbed -------------------------------------------------------------------------------------------------------
+// ---- absorbed ----
 
 struct AbsorbedScratch {
-  int64_t batch;      // rows at a time
+  int64_t batch;  // rows at a time
   int64_t unit_heads;
-  float* q;           // [batch][heads * (nope + rope)], only where q is BF16
-  float* queries;     // [batch][heads][kv_lora + rope]
-  float* outputs;     // [batch][heads][kv_lora]
-  char* values;       // per thread [batch][v]
+  float* q;        // [batch][heads * (nope + rope)], only where q is BF16
+  float* queries;  // [batch][heads][kv_lora + rope]
+  float* outputs;  // [batch][heads][kv_lora]
+  char* values;    // per thread [batch][v]
   char* spans;
   SpanShape shape;
 };
@@ -157,14 +185,20 @@ AbsorbedScratch cut_absorbed(const CpuDevice& device, Carver& carver, const MlaA
   const MlaShape& shape = args.shape;
   const int64_t row_bytes = shape.heads * (record_width(shape) + shape.kv_lora) * 4;
   AbsorbedScratch s;
-  s.batch = std::clamp(kRowBatchBytes / std::max<int64_t>(row_bytes, 1), int64_t{1}, std::min(kMaxRowBatch, std::max<int64_t>(args.q.rows, 1)));
+  s.batch = std::clamp(kRowBatchBytes / std::max<int64_t>(row_bytes, 1), int64_t{1},
+                       std::min(kMaxRowBatch, std::max<int64_t>(args.q.rows, 1)));
   s.unit_heads = std::min<int64_t>(kMaxUnitHeads, shape.heads);
-  while (s.unit_heads > 4 && s.batch * ceil_div(shape.heads, s.unit_heads) < 2 * device.pool.threads()) s.unit_heads /= 2;
+  while (s.unit_heads > 4 && s.batch * ceil_div(shape.heads, s.unit_heads) < 2 * device.pool.threads())
+    s.unit_heads /= 2;
   s.q = carver.take<float>(args.q.dtype == DType::kF32 ? 0 : s.batch * shape.heads * query_width(shape));
   s.queries = carver.take<float>(s.batch * shape.heads * record_width(shape));
   s.outputs = carver.take<float>(s.batch * shape.heads * shape.kv_lora);
   s.values = carver.take<char>(device.pool.threads() * s.batch * shape.v * 4);
-  s.shape = {s.batch * ceil_div(shape.heads, s.unit_heads), record_width(shape), record_width(shape), 0, shape.kv_lora,
+  s.shape = {s.batch * ceil_div(shape.heads, s.unit_heads),
+             record_width(shape),
+             record_width(shape),
+             0,
+             shape.kv_lora,
              args.scale};
   s.spans = carver.take<char>(static_cast<int64_t>(span_workspace(device, s.shape)));
   return s;
@@ -179,7 +213,8 @@ struct AbsorbedBatch {
 
 class AbsorbedSource : public SpanSource {
  public:
-  AbsorbedSource(const CpuDevice& device, const MlaAttentionArgs& args, const AbsorbedScratch& scratch, const AbsorbedBatch& batch)
+  AbsorbedSource(const CpuDevice& device, const MlaAttentionArgs& args, const AbsorbedScratch& scratch,
+                 const AbsorbedBatch& batch)
       : device_(device), args_(args), scratch_(scratch), batch_(batch) {}
 
   SpanUnit unit(int64_t index) const override {
@@ -203,8 +238,8 @@ class AbsorbedSource : public SpanSource {
       const char* record = reader.record(tile + j);
       float* to = records + j * record_width(args_.shape);
       read_values(device_.kernels, cache.dtype, cache.k_scale, record, lora, to);
-      read_values(device_.kernels, cache.rope_dtype, cache.k_scale, record + lora * bytes_of(cache.dtype), args_.shape.rope,
-                  to + lora);
+      read_values(device_.kernels, cache.rope_dtype, cache.k_scale, record + lora * bytes_of(cache.dtype),
+                  args_.shape.rope, to + lora);
     }
   }
 
@@ -224,7 +259,8 @@ class AbsorbedSource : public SpanSource {
 };
 
 /// queries = [q_nope times the head's key rows of kv_b | q_rope].
-void absorb_queries(CpuDevice& device, const MlaAttentionArgs& args, const AbsorbedScratch& s, const AbsorbedBatch& batch) {
+void absorb_queries(CpuDevice& device, const MlaAttentionArgs& args, const AbsorbedScratch& s,
+                    const AbsorbedBatch& batch) {
   const MlaShape& shape = args.shape;
   const WeightRef& kv_b = weight_of(args.kv_b);
   const int64_t width = query_width(shape), record = record_width(shape);
@@ -235,38 +271,59 @@ void absorb_queries(CpuDevice& device, const MlaAttentionArgs& args, const Absor
       ldq = shape.heads * width;
       float* widened = s.q + head * width;
       for (int64_t r = 0; r < batch.rows; ++r) {
-        device.kernels.vector->to_f32(elem_of(args.q.dtype), at(args.q, batch.first + r, head * width), 1.0f, widened + r * ldq,
-                                      width);
+        device.kernels.vector->to_f32(elem_of(args.q.dtype), at(args.q, batch.first + r, head * width), 1.0f,
+                                      widened + r * ldq, width);
       }
       q = widened;
     }
     float* out = s.queries + head * record;
     const int64_t ldo = shape.heads * record;
-    const AxpyArgs axpy{q,   ldq, head_rows(kv_b, shape, head, 0), shape.kv_lora, batch.rows, shape.kv_lora, shape.nope,
-                        out, ldo, nullptr};
+    const AxpyArgs axpy{q,
+                        ldq,
+                        head_rows(kv_b, shape, head, 0),
+                        shape.kv_lora,
+                        batch.rows,
+                        shape.kv_lora,
+                        shape.nope,
+                        out,
+                        ldo,
+                        nullptr};
     device.kernels.vector->axpy[elem_of(kv_b.dtype)](&axpy);
-    for (int64_t r = 0; r < batch.rows; ++r) std::copy_n(q + r * ldq + shape.nope, shape.rope, out + r * ldo + shape.kv_lora);
+    for (int64_t r = 0; r < batch.rows; ++r)
+      std::copy_n(q + r * ldq + shape.nope, shape.rope, out + r * ldo + shape.kv_lora);
   });
 }
 
 /// out = the head's value rows of kv_b times the attended latents.
-void expand_outputs(CpuDevice& device, const MlaAttentionArgs& args, const AbsorbedScratch& s, const AbsorbedBatch& batch) {
+void expand_outputs(CpuDevice& device, const MlaAttentionArgs& args, const AbsorbedScratch& s,
+                    const AbsorbedBatch& batch) {
   const MlaShape& shape = args.shape;
   const WeightRef& kv_b = weight_of(args.kv_b);
   device.pool.run(shape.heads, [&](int64_t head, int thread) {
     float* values = reinterpret_cast<float*>(s.values) + thread * s.batch * shape.v;
-    const DotArgs dot{s.outputs + head * shape.kv_lora, shape.heads * shape.kv_lora, nullptr,
-                      head_rows(kv_b, shape, head, shape.nope), shape.kv_lora, batch.rows, shape.v, shape.kv_lora, values,
-                      shape.v, nullptr, 0};
+    const DotArgs dot{s.outputs + head * shape.kv_lora,
+                      shape.heads * shape.kv_lora,
+                      nullptr,
+                      head_rows(kv_b, shape, head, shape.nope),
+                      shape.kv_lora,
+                      batch.rows,
+                      shape.v,
+                      shape.kv_lora,
+                      shape.kv_lora,
+                      values,
+                      shape.v,
+                      nullptr,
+                      0};
     device.kernels.dot->dot[kElemF32][elem_of(kv_b.dtype)](&dot);
     for (int64_t r = 0; r < batch.rows; ++r) {
-      device.kernels.vector->from_f32(elem_of(args.out.dtype), values + r * shape.v, at(args.out, batch.first + r, head * shape.v),
-                                      shape.v);
+      device.kernels.vector->from_f32(elem_of(args.out.dtype), values + r * shape.v,
+                                      at(args.out, batch.first + r, head * shape.v), shape.v);
     }
   });
 }
 
-void run_batch(CpuDevice& device, const MlaAttentionArgs& args, const AbsorbedScratch& s, const AbsorbedBatch& batch) {
+void run_batch(CpuDevice& device, const MlaAttentionArgs& args, const AbsorbedScratch& s,
+               const AbsorbedBatch& batch) {
   if (batch.rows == 0) return;
   absorb_queries(device, args, s, batch);
   const AbsorbedSource source(device, args, s, batch);
@@ -300,15 +357,19 @@ void run_absorbed(CpuDevice& device, const MlaAttentionArgs& args, void* workspa
 Status check(const MlaAttentionArgs& args) {
   const MlaShape& shape = args.shape;
   const WeightRef& kv_b = weight_of(args.kv_b);
-  if (kv_b.format != WeightFormat::kDense) return internal_error("mla_attention: kv_b was not prepared in an MLA group");
+  if (kv_b.format != WeightFormat::kDense)
+    return internal_error("mla_attention: kv_b was not prepared in an MLA group");
   if (kv_b.rows != int64_t{shape.heads} * (shape.nope + shape.v) || kv_b.cols != shape.kv_lora) {
-    return internal_error("mla_attention: kv_b [{}, {}] does not fit {} heads", kv_b.rows, kv_b.cols, shape.heads);
+    return internal_error("mla_attention: kv_b [{}, {}] does not fit {} heads", kv_b.rows, kv_b.cols,
+                          shape.heads);
   }
   if (args.q.cols != shape.heads * query_width(shape) || args.out.cols != int64_t{shape.heads} * shape.v) {
     return internal_error("mla_attention: q has {} columns, out {}", args.q.cols, args.out.cols);
   }
-  if (!is_activation(args.q.dtype) || !is_activation(args.out.dtype)) return internal_error("mla_attention: dtypes");
-  const int64_t record = shape.kv_lora * bytes_of(args.cache.dtype) + shape.rope * bytes_of(args.cache.rope_dtype);
+  if (!is_activation(args.q.dtype) || !is_activation(args.out.dtype))
+    return internal_error("mla_attention: dtypes");
+  const int64_t record =
+      shape.kv_lora * bytes_of(args.cache.dtype) + shape.rope * bytes_of(args.cache.rope_dtype);
   if (record > args.cache.token_bytes) return internal_error("mla_attention: records of {} bytes", record);
   return OkStatus();
 }
@@ -324,7 +385,8 @@ uint64_t expanded_thread_bytes(const MlaShape& shape) {
 uint64_t mla_attention_workspace(const CpuDevice& device, const MlaAttentionArgs& args) {
   Carver carver(nullptr);
   cut_absorbed(device, carver, args);
-  return std::max(carver.used(), expanded_thread_bytes(args.shape) * static_cast<uint64_t>(device.pool.threads()));
+  return std::max(carver.used(),
+                  expanded_thread_bytes(args.shape) * static_cast<uint64_t>(device.pool.threads()));
 }
 
 Status mla_attention(CpuDevice& device, const MlaAttentionArgs& args) {

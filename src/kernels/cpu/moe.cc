@@ -1,6 +1,7 @@
-// The routed experts: (token, slot) pairs are grouped by expert, so that an expert's weights are read once for all its
-// tokens. Two passes: gate, up and silu over (expert, rows of the intermediate width); then, for a block of output
-// columns, `down` of all experts and the weighted sum, in one task, so that no partial outputs travel between threads.
+// The routed experts: (token, slot) pairs are grouped by expert, so that an expert's weights are read once
+// for all its tokens. Two passes: gate, up and silu over (expert, rows of the intermediate width); then, for
+// a block of output columns, `down` of all experts and the weighted sum, in one task, so that no partial
+// outputs travel between threads.
 #include "kernels/cpu/moe.h"
 
 #include "kernels/cpu/linear.h"
@@ -18,7 +19,7 @@ struct Plan {
   int64_t pairs;
   int64_t down_rows;  // output columns a task of the second pass
   // workspace
-  int32_t* first;      // [experts + 1] first pair of an expert
+  int32_t* first;       // [experts + 1] first pair of an expert
   int32_t* pair_token;  // [pairs] in order of experts
   int32_t* pair_slot;   // [pairs] token * top_k + slot
   int32_t* active;      // [experts] those that have pairs
@@ -71,7 +72,8 @@ const WeightRef& weight(const MoeExpertsArgs& args, int64_t expert, MlpMember me
 }
 
 /// Rows n0 .. n0 + n of an expert's gate and up, for all its pairs, into `hidden`.
-void gate_up(CpuDevice& device, const MoeExpertsArgs& args, const Plan& plan, int64_t expert, int64_t n0, int thread) {
+void gate_up(CpuDevice& device, const MoeExpertsArgs& args, const Plan& plan, int64_t expert, int64_t n0,
+             int thread) {
   const int64_t n = std::min(kGateRows, args.intermediate - n0);
   char* decode = device.thread_scratch(thread);
   float* gate = reinterpret_cast<float*>(decode + kDecodeScratch);
@@ -93,8 +95,8 @@ void gate_up(CpuDevice& device, const MoeExpertsArgs& args, const Plan& plan, in
 static_assert(kDecodeScratch + 2 * kPairBlock * kGateRows * 4 <= kThreadScratch);
 
 /// Output columns n0 .. n0 + n of all tokens of a round.
-void down_and_sum(CpuDevice& device, const MoeExpertsArgs& args, const Plan& plan, int64_t active, int64_t token0, int64_t tokens,
-                  int64_t n0, int thread) {
+void down_and_sum(CpuDevice& device, const MoeExpertsArgs& args, const Plan& plan, int64_t active,
+                  int64_t token0, int64_t tokens, int64_t n0, int thread) {
   const int64_t n = std::min(plan.down_rows, args.out.cols - n0);
   float* partial = plan.partial + thread * plan.pairs * plan.down_rows;
   for (int64_t a = 0; a < active; ++a) {
@@ -114,7 +116,8 @@ void down_and_sum(CpuDevice& device, const MoeExpertsArgs& args, const Plan& pla
   }
 }
 
-void run_round(CpuDevice& device, const MoeExpertsArgs& args, const Plan& plan, int64_t token0, int64_t tokens) {
+void run_round(CpuDevice& device, const MoeExpertsArgs& args, const Plan& plan, int64_t token0,
+               int64_t tokens) {
   const int64_t active = group_pairs(args, token0, tokens, plan);
   const int64_t gate_blocks = ceil_div(args.intermediate, kGateRows);
   device.pool.run(active * gate_blocks, [&](int64_t task, int thread) {
@@ -129,17 +132,20 @@ Status check_expert(const MoeExpertsArgs& args, int32_t expert) {
   const WeightRef& gate = weight(args, expert, kMlpGate);
   const WeightRef& up = weight(args, expert, kMlpUp);
   const WeightRef& down = weight(args, expert, kMlpDown);
-  const bool fits = gate.rows == args.intermediate && up.rows == args.intermediate && down.cols == args.intermediate &&
-                    gate.cols == args.x.cols && up.cols == args.x.cols && down.rows == args.out.cols;
+  const bool fits = gate.rows == args.intermediate && up.rows == args.intermediate &&
+                    down.cols == args.intermediate && gate.cols == args.x.cols && up.cols == args.x.cols &&
+                    down.rows == args.out.cols;
   if (fits && gate.format != WeightFormat::kAbsent && down.format != WeightFormat::kAbsent) return OkStatus();
-  return internal_error("moe_experts: expert {} does not fit x [{}, {}] and width {}", expert, args.x.rows, args.x.cols,
-                        args.intermediate);
+  return internal_error("moe_experts: expert {} does not fit x [{}, {}] and width {}", expert, args.x.rows,
+                        args.x.cols, args.intermediate);
 }
 
 Status check(const MoeExpertsArgs& args) {
-  if (!is_activation(args.x.dtype) || args.out.dtype != DType::kF32) return internal_error("moe_experts: dtypes");
+  if (!is_activation(args.x.dtype) || args.out.dtype != DType::kF32)
+    return internal_error("moe_experts: dtypes");
   if (static_cast<size_t>(args.num_experts) * 3 > group_of(args.experts).members.size()) {
-    return internal_error("moe_experts: {} experts and {} matrices", args.num_experts, group_of(args.experts).members.size());
+    return internal_error("moe_experts: {} experts and {} matrices", args.num_experts,
+                          group_of(args.experts).members.size());
   }
   for (int64_t i = 0; i < args.x.rows * args.top_k; ++i) {
     const int32_t expert = args.ids[i];

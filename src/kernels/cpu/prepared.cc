@@ -30,9 +30,11 @@ Status check_weight(const WeightRef& w, int32_t member) {
     case WeightFormat::kAwqGemm:
       if (w.scales == nullptr || w.zeros == nullptr) return refuse("AWQ without scales or zeros");
       if (w.scale_dtype != DType::kF16) return refuse("AWQ scales must be F16");
-      if (w.rows % 8 != 0 || w.group <= 0 || w.cols % w.group != 0) return refuse("AWQ shape does not fit its groups");
+      if (w.rows % 8 != 0 || w.group <= 0 || w.cols % w.group != 0)
+        return refuse("AWQ shape does not fit its groups");
       return OkStatus();
-    case WeightFormat::kAbsent: break;
+    case WeightFormat::kAbsent:
+      break;
   }
   return refuse("unknown format");
 }
@@ -40,19 +42,22 @@ Status check_weight(const WeightRef& w, int32_t member) {
 float fp8_scale(const WeightRef& w, int64_t row, int64_t col) {
   const int64_t index = row / w.block_rows * ceil_div(w.cols, w.block_cols) + col / w.block_cols;
   switch (w.scale_dtype) {
-    case DType::kF32: return static_cast<const float*>(w.scales)[index];
-    case DType::kBF16: return to_float(static_cast<const BFloat16*>(w.scales)[index]);
-    default: return e8m0_to_float(static_cast<const uint8_t*>(w.scales)[index]);
+    case DType::kF32:
+      return static_cast<const float*>(w.scales)[index];
+    case DType::kBF16:
+      return to_float(static_cast<const BFloat16*>(w.scales)[index]);
+    default:
+      return e8m0_to_float(static_cast<const uint8_t*>(w.scales)[index]);
   }
 }
 
-void decode_fp8_row(const IsaKernels& kernels, const WeightRef& w, int64_t row, int64_t k0, int64_t k, char* out,
-                    DType out_dtype) {
+void decode_fp8_row(const IsaKernels& kernels, const WeightRef& w, int64_t row, int64_t k0, int64_t k,
+                    char* out, DType out_dtype) {
   const uint8_t* codes = static_cast<const uint8_t*>(w.data) + row * w.cols;
   for (int64_t col = k0; col < k0 + k;) {
     const int64_t end = std::min(k0 + k, (col / w.block_cols + 1) * w.block_cols);
-    kernels.decode->fp8(codes + col, fp8_scale(w, row, col), out + (col - k0) * bytes_of(out_dtype), elem_of(out_dtype),
-                        end - col);
+    kernels.decode->fp8(codes + col, fp8_scale(w, row, col), out + (col - k0) * bytes_of(out_dtype),
+                        elem_of(out_dtype), end - col);
     col = end;
   }
 }
@@ -87,8 +92,8 @@ int32_t weight_kind(const WeightRef& weight) {
   return static_cast<int32_t>(weight.dtype);
 }
 
-void decode_tile(const IsaKernels& kernels, const WeightRef& weight, int64_t n0, int64_t n, int64_t k0, int64_t k, void* out,
-                 int64_t ldo, DType out_dtype) {
+void decode_tile(const IsaKernels& kernels, const WeightRef& weight, int64_t n0, int64_t n, int64_t k0,
+                 int64_t k, void* out, int64_t ldo, DType out_dtype) {
   if (weight.format == WeightFormat::kFp8Block) {
     for (int64_t j = 0; j < n; ++j) {
       char* row = static_cast<char*>(out) + j * ldo * bytes_of(out_dtype);
@@ -119,7 +124,8 @@ StatusOr<std::unique_ptr<CpuGroup>> prepare_group(const IsaKernels& kernels, con
   prepared->mla = group.mla;
   prepared->members.assign(group.members, group.members + group.count);
   for (int32_t i = 0; i < group.count; ++i) RETURN_IF_ERROR(check_weight(group.members[i], i));
-  if (group.kind == GroupKind::kMla && group.count > kMlaKvB) RETURN_IF_ERROR(decode_kv_b(kernels, *prepared));
+  if (group.kind == GroupKind::kMla && group.count > kMlaKvB)
+    RETURN_IF_ERROR(decode_kv_b(kernels, *prepared));
   return prepared;
 }
 

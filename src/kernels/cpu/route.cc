@@ -69,8 +69,10 @@ void route_row(const RouteExpertsArgs& args, int64_t row, const RowScratch& s) {
   } else {
     for (int64_t e = 0; e < experts; ++e) s.scores[e] = 1.0f / (1.0f + std::exp(-logits[e]));
   }
-  for (int64_t e = 0; e < experts; ++e) s.choice[e] = s.scores[e] + (args.bias != nullptr ? args.bias[e] : 0.0f);
-  if (args.method != TopkMethod::kGreedy && args.n_group > 1) mask_groups(args, experts, s.choice, s.groups, s.taken);
+  for (int64_t e = 0; e < experts; ++e)
+    s.choice[e] = s.scores[e] + (args.bias != nullptr ? args.bias[e] : 0.0f);
+  if (args.method != TopkMethod::kGreedy && args.n_group > 1)
+    mask_groups(args, experts, s.choice, s.groups, s.taken);
   for (int64_t e = 0; e < experts; ++e) s.taken[e] = false;
   int32_t* ids = args.ids + row * args.top_k;
   float* weights = args.weights + row * args.top_k;
@@ -85,7 +87,8 @@ void route_row(const RouteExpertsArgs& args, int64_t row, const RowScratch& s) {
   const bool v3 = args.scoring == ScoringFunc::kSigmoid;
   const bool normalise = args.norm_topk_prob != 0 && (v3 || args.top_k > 1);
   const float scale = v3 || !normalise ? args.routed_scaling_factor : 1.0f;
-  for (int32_t j = 0; j < args.top_k; ++j) weights[j] = (normalise ? weights[j] / (sum + 1e-20f) : weights[j]) * scale;
+  for (int32_t j = 0; j < args.top_k; ++j)
+    weights[j] = (normalise ? weights[j] / (sum + 1e-20f) : weights[j]) * scale;
 }
 
 }  // namespace
@@ -93,7 +96,8 @@ void route_row(const RouteExpertsArgs& args, int64_t row, const RowScratch& s) {
 Status route_experts(CpuDevice& device, const RouteExpertsArgs& args) {
   const int64_t experts = args.logits.cols;
   if (args.logits.dtype != DType::kF32) return internal_error("route_experts: logits must be F32");
-  if (args.top_k < 1 || args.top_k > experts) return internal_error("route_experts: top_k {} of {} experts", args.top_k, experts);
+  if (args.top_k < 1 || args.top_k > experts)
+    return internal_error("route_experts: top_k {} of {} experts", args.top_k, experts);
   if (args.method != TopkMethod::kGreedy && (args.n_group < 1 || experts % args.n_group != 0)) {
     return internal_error("route_experts: {} experts in {} groups", experts, args.n_group);
   }
@@ -101,9 +105,10 @@ Status route_experts(CpuDevice& device, const RouteExpertsArgs& args) {
   const int64_t step = 16;
   device.pool.run(ceil_div(args.logits.rows, step), [&](int64_t task, int thread) {
     Carver carver(device.thread_scratch(thread));
-    const RowScratch scratch{carver.take<float>(experts), carver.take<float>(experts), carver.take<float>(experts),
-                             carver.take<bool>(experts)};
-    for (int64_t r = task * step; r < std::min(args.logits.rows, (task + 1) * step); ++r) route_row(args, r, scratch);
+    const RowScratch scratch{carver.take<float>(experts), carver.take<float>(experts),
+                             carver.take<float>(experts), carver.take<bool>(experts)};
+    for (int64_t r = task * step; r < std::min(args.logits.rows, (task + 1) * step); ++r)
+      route_row(args, r, scratch);
   });
   device.note(Used::kRoute);
   return OkStatus();

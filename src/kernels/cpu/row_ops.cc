@@ -30,7 +30,8 @@ void for_rows(CpuDevice& device, int64_t rows, int64_t cols, const Body& body) {
 }
 
 /// A piece of a row as float32: in place where it is float32 already, else widened into `buffer`.
-const float* widened(const CpuDevice& device, const Mat& mat, int64_t row, int64_t col, int64_t n, float* buffer) {
+const float* widened(const CpuDevice& device, const Mat& mat, int64_t row, int64_t col, int64_t n,
+                     float* buffer) {
   const char* p = at(mat, row, col);
   if (mat.dtype == DType::kF32) return reinterpret_cast<const float*>(p);
   device.kernels.vector->to_f32(elem_of(mat.dtype), p, 1.0f, buffer, n);
@@ -39,7 +40,8 @@ const float* widened(const CpuDevice& device, const Mat& mat, int64_t row, int64
 
 /// Calls body(a, b, out, n) over the pieces of a row, then rounds to out's dtype.
 template <typename Body>
-void binary_row(CpuDevice& device, const Mat& a, const Mat& b, const Mat& out, int64_t row, int thread, const Body& body) {
+void binary_row(CpuDevice& device, const Mat& a, const Mat& b, const Mat& out, int64_t row, int thread,
+                const Body& body) {
   float* buffers = reinterpret_cast<float*>(device.thread_scratch(thread));
   for (int64_t col = 0; col < out.cols; col += kPiece) {
     const int64_t n = std::min(kPiece, out.cols - col);
@@ -54,7 +56,8 @@ void binary_row(CpuDevice& device, const Mat& a, const Mat& b, const Mat& out, i
   }
 }
 
-void copy_row(CpuDevice& device, const Mat& from, int64_t from_row, const Mat& to, int64_t to_row, int thread) {
+void copy_row(CpuDevice& device, const Mat& from, int64_t from_row, const Mat& to, int64_t to_row,
+              int thread) {
   if (from.dtype == to.dtype) {
     std::memcpy(at(to, to_row), at(from, from_row), static_cast<size_t>(to.cols * bytes_of(to.dtype)));
     return;
@@ -82,7 +85,8 @@ Status embed(CpuDevice& device, const EmbedArgs& args) {
 Status gather(CpuDevice& device, const GatherArgs& args) {
   RETURN_IF_ERROR(floats("gather", args.x));
   RETURN_IF_ERROR(floats("gather", args.out));
-  if (args.x.cols != args.out.cols || args.out.rows < args.count) return internal_error("gather: shapes do not fit");
+  if (args.x.cols != args.out.cols || args.out.rows < args.count)
+    return internal_error("gather: shapes do not fit");
   for_rows(device, args.count, args.out.cols,
            [&](int64_t r, int thread) { copy_row(device, args.x, args.rows[r], args.out, r, thread); });
   device.note(Used::kGather);
@@ -128,7 +132,8 @@ void norm_row(CpuDevice& device, const RmsNormArgs& args, int64_t r, int thread)
   float* weights = buffer + kPiece;
   float* rounded = weights + kPiece;
   const bool has_residual = args.residual.data != nullptr;
-  if (has_residual && args.x.data != nullptr) binary_row(device, args.residual, args.x, args.residual, r, thread, k.add);
+  if (has_residual && args.x.data != nullptr)
+    binary_row(device, args.residual, args.x, args.residual, r, thread, k.add);
   const Mat& v = has_residual ? args.residual : args.x;
   float squares = 0;
   for (int64_t col = 0; col < v.cols; col += kPiece) {
@@ -185,7 +190,8 @@ Status rope(CpuDevice& device, const RopeArgs& args) {
   for_rows(device, args.x.rows, int64_t{args.heads} * args.dim, [&](int64_t r, int) {
     const float* cosine = args.table + int64_t{args.positions[r]} * args.dim;
     for (int32_t h = 0; h < args.heads; ++h) {
-      rotate(row_of<float>(args.x, r) + int64_t{h} * args.head_stride + args.offset, args, cosine, cosine + args.dim / 2);
+      rotate(row_of<float>(args.x, r) + int64_t{h} * args.head_stride + args.offset, args, cosine,
+             cosine + args.dim / 2);
     }
   });
   device.note(Used::kRope);

@@ -1,4 +1,5 @@
-// Sampling: the order of steps is that of SampleArgs (kernels/api/ops.h), the random numbers kernels/api/philox.h.
+// Sampling: the order of steps is that of SampleArgs (kernels/api/ops.h), the random numbers
+// kernels/api/philox.h.
 #include "kernels/cpu/sample.h"
 
 #include <cfloat>
@@ -15,8 +16,8 @@ constexpr float kMasked = -std::numeric_limits<float>::infinity();
 constexpr int32_t kNoToken = -1;
 
 struct Scratch {
-  float* scores;   // [vocab] after bias, penalties and mask
-  int32_t* order;  // [vocab]
+  float* scores;    // [vocab] after bias, penalties and mask
+  int32_t* order;   // [vocab]
   int32_t* counts;  // [vocab]
 };
 
@@ -82,8 +83,11 @@ void adjust(const SampleRow& row, int64_t vocab, const Scratch& s) {
 /// Weights relative to the most likely candidate.
 class Weights {
  public:
-  Weights(const SampleRow& row, float largest) : temperature_(row.temperature), largest_(largest), min_p_(row.min_p) {}
-  double operator()(float score) const { return std::exp(static_cast<double>((score - largest_) / temperature_)); }
+  Weights(const SampleRow& row, float largest)
+      : temperature_(row.temperature), largest_(largest), min_p_(row.min_p) {}
+  double operator()(float score) const {
+    return std::exp(static_cast<double>((score - largest_) / temperature_));
+  }
   bool keeps(double weight) const { return weight > 0 && weight >= min_p_; }
 
  private:
@@ -137,7 +141,8 @@ int32_t draw(const SampleRow& row, int64_t vocab, float largest, const Scratch& 
 }
 
 bool is_adjusted(const SampleRow& row) {
-  return row.bias_count > 0 || row.allowed_mask != nullptr || (has_penalties(row) && row.prompt_count + row.output_count > 0);
+  return row.bias_count > 0 || row.allowed_mask != nullptr ||
+         (has_penalties(row) && row.prompt_count + row.output_count > 0);
 }
 
 int32_t choose(const CpuDevice& device, const SampleArgs& args, int64_t r, const Scratch& s) {
@@ -177,7 +182,8 @@ void report(const CpuDevice& device, const SampleArgs& args, int64_t r, const Sc
   const float score = s.scores[token];
   args.token_logprobs[r] = static_cast<float>(static_cast<double>(score) - normaliser);
   int32_t rank = 1;
-  for (int64_t v = 0; v < vocab; ++v) rank += s.scores[v] > score || (s.scores[v] == score && v < token) ? 1 : 0;
+  for (int64_t v = 0; v < vocab; ++v)
+    rank += s.scores[v] > score || (s.scores[v] == score && v < token) ? 1 : 0;
   args.token_ranks[r] = rank;
   Candidates candidates(s.scores, vocab, largest, 1.0f, s.order);
   const int64_t count = std::min<int64_t>(args.rows[r].top_logprobs, vocab);
@@ -191,7 +197,8 @@ void report(const CpuDevice& device, const SampleArgs& args, int64_t r, const Sc
       id = static_cast<int32_t>(masked++);
     }
     args.top_ids[r * args.top_stride + i] = id;
-    args.top_logprobs[r * args.top_stride + i] = static_cast<float>(static_cast<double>(s.scores[id]) - normaliser);
+    args.top_logprobs[r * args.top_stride + i] =
+        static_cast<float>(static_cast<double>(s.scores[id]) - normaliser);
   }
 }
 

@@ -82,7 +82,8 @@ HADAL_INLINE void store(Bf16* p, VF v) {
   const VI nan = _mm256_or_si256(_mm256_srli_epi32(bits, 16), set1_int(0x40));
   const VI is_nan = as_int(_mm256_cmp_ps(v, v, _CMP_UNORD_Q));
   const VI chosen = _mm256_blendv_epi8(rounded, nan, is_nan);
-  const __m128i packed = _mm_packus_epi32(_mm256_castsi256_si128(chosen), _mm256_extracti128_si256(chosen, 1));
+  const __m128i packed =
+      _mm_packus_epi32(_mm256_castsi256_si128(chosen), _mm256_extracti128_si256(chosen, 1));
   _mm_storeu_si128(reinterpret_cast<__m128i*>(p), packed);
 }
 
@@ -102,6 +103,7 @@ HADAL_INLINE float max_of(VF a) {
   return _mm_cvtss_f32(_mm_max_ss(m, _mm_movehdup_ps(m)));
 }
 
-HADAL_INLINE void prefetch(const void* p) { _mm_prefetch(static_cast<const char*>(p), _MM_HINT_T0); }
+/// Into the second level, without displacing what the first holds.
+HADAL_INLINE void prefetch(const void* p) { _mm_prefetch(static_cast<const char*>(p), _MM_HINT_T1); }
 
 }  // namespace hadal::cpu::avx2

@@ -1,5 +1,6 @@
-// Sixteen float lanes: AVX-512 F, BW, DQ, VL. Included by *_avx512.cc and *_avx512bf16.cc alone; see isa.h for why
-// everything is inside the namespace (the includer names it, since the two are built with different flags).
+// Sixteen float lanes: AVX-512 F, BW, DQ, VL. Included by *_avx512.cc and *_avx512bf16.cc alone; see isa.h
+// for why everything is inside the namespace (the includer names it, since the two are built with different
+// flags).
 #pragma once
 
 #include <immintrin.h>
@@ -51,7 +52,8 @@ HADAL_INLINE VI shift_right(VI a, unsigned bits) { return _mm512_srai_epi32(a, b
 HADAL_INLINE VI lane_ids() { return _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15); }
 /// v where first <= id < last, else `other`.
 HADAL_INLINE VF keep_range(VF v, VI id, int32_t first, int32_t last, VF other) {
-  const __mmask16 inside = _mm512_cmpge_epi32_mask(id, set1_int(first)) & _mm512_cmplt_epi32_mask(id, set1_int(last));
+  const __mmask16 inside =
+      _mm512_cmpge_epi32_mask(id, set1_int(first)) & _mm512_cmplt_epi32_mask(id, set1_int(last));
   return _mm512_mask_mov_ps(other, inside, v);
 }
 
@@ -97,6 +99,7 @@ HADAL_INLINE float sum(VF a) {
 }
 HADAL_INLINE float max_of(VF a) { return _mm512_reduce_max_ps(a); }
 
-HADAL_INLINE void prefetch(const void* p) { _mm_prefetch(static_cast<const char*>(p), _MM_HINT_T0); }
+/// Into the second level, without displacing what the first holds.
+HADAL_INLINE void prefetch(const void* p) { _mm_prefetch(static_cast<const char*>(p), _MM_HINT_T1); }
 
 }  // namespace hadal::cpu::HADAL_ISA

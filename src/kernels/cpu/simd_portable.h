@@ -1,5 +1,5 @@
-// Four float lanes by the compilers' vector extension: SSE2 on x86-64, NEON on AArch64. No fused multiply-add.
-// Included by the portable kernels alone; see isa.h for why everything is inside the namespace.
+// Four float lanes by the compilers' vector extension: SSE2 on x86-64, NEON on AArch64. No fused
+// multiply-add. Included by the portable kernels alone; see isa.h for why everything is inside the namespace.
 #pragma once
 
 #include <stdint.h>
@@ -35,7 +35,9 @@ HADAL_INLINE VF sub(VF a, VF b) { return a - b; }
 HADAL_INLINE VF mul(VF a, VF b) { return a * b; }
 HADAL_INLINE VF div(VF a, VF b) { return a / b; }
 HADAL_INLINE VF fma(VF a, VF b, VF c) { return a * b + c; }
-HADAL_INLINE VF select(VI mask, VF yes, VF no) { return as_float((mask & as_int(yes)) | (~mask & as_int(no))); }
+HADAL_INLINE VF select(VI mask, VF yes, VF no) {
+  return as_float((mask & as_int(yes)) | (~mask & as_int(no)));
+}
 HADAL_INLINE VF max(VF a, VF b) { return select(a > b, a, b); }  // b if either is NaN, as x86 has it
 HADAL_INLINE VF min(VF a, VF b) { return select(a < b, a, b); }
 HADAL_INLINE VI add(VI a, VI b) { return a + b; }
@@ -87,7 +89,8 @@ HADAL_INLINE VF load(const F16* p) {
   const VF value = reinterpret_cast<VF>(magnitude) * set1(5.192296858534828e33f);
   const VI special = reinterpret_cast<VI>(magnitude) >= set1_int(0x0F800000);
   const VI quiet = (reinterpret_cast<VI>(magnitude) > set1_int(0x0F800000)) & set1_int(0x00400000);
-  const VI bits = as_int(select(special, as_float(reinterpret_cast<VI>(magnitude) | set1_int(0x7F800000) | quiet), value));
+  const VI bits = as_int(
+      select(special, as_float(reinterpret_cast<VI>(magnitude) | set1_int(0x7F800000) | quiet), value));
   return as_float(bits | reinterpret_cast<VI>((u & 0x8000u) << 16));
 }
 HADAL_INLINE VF load_n(const F16* p, int n) {
@@ -121,6 +124,7 @@ HADAL_INLINE float max_of(VF a) {
   return m;
 }
 
-HADAL_INLINE void prefetch(const void* p) { __builtin_prefetch(p, 0, 3); }
+/// Into the second level, without displacing what the first holds.
+HADAL_INLINE void prefetch(const void* p) { __builtin_prefetch(p, 0, 2); }
 
 }  // namespace hadal::cpu::portable

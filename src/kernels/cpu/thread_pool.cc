@@ -14,7 +14,8 @@
 namespace hadal::cpu {
 namespace {
 
-// A decode step has gaps of microseconds between kernels; longer idling should not burn a core that others could use.
+// A decode step has gaps of microseconds between kernels; longer idling should not burn a core that others
+// could use.
 constexpr auto kSpin = std::chrono::microseconds(50);
 
 void relax() {
@@ -37,7 +38,8 @@ bool spin(const Ready& ready) {
 }
 
 int cgroup_processors() {
-  std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(std::fopen("/sys/fs/cgroup/cpu.max", "r"), &std::fclose);
+  std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(std::fopen("/sys/fs/cgroup/cpu.max", "r"),
+                                                       &std::fclose);
   long long quota = 0, period = 0;
   if (file == nullptr || std::fscanf(file.get(), "%lld %lld", &quota, &period) != 2) return kMaxThreads;
   if (quota <= 0 || period <= 0) return kMaxThreads;
@@ -82,7 +84,8 @@ void ThreadPool::fork_join(int64_t tasks, Call call, const void* context) {
   context_ = context;
   tasks_ = tasks;
   next_.store(0, std::memory_order_relaxed);
-  // Sequentially consistent against wait_for_job: either the worker sees the new job or we see that it sleeps.
+  // Sequentially consistent against wait_for_job: either the worker sees the new job or we see that it
+  // sleeps.
   state_.fetch_add(kEpoch + kOpen);
   if (sleeping_.load() > 0) {
     std::lock_guard lock(mutex_);

@@ -2,9 +2,9 @@
 //
 //   pool.run(tasks, [&](int64_t task, int thread) { ... });   // returns when all tasks are done
 //
-// Tasks are claimed one by one from a counter, and a worker that comes late is not waited for, so a thread that the
-// system takes away delays its own task alone. Which thread runs a task must therefore not change the result. Workers
-// spin for a short while after a job, then sleep.
+// Tasks are claimed one by one from a counter, and a worker that comes late is not waited for, so a thread
+// that the system takes away delays its own task alone. Which thread runs a task must therefore not change
+// the result. Workers spin for a short while after a job, then sleep.
 //
 // Threads: one thread at a time calls run(); it takes part as thread 0. Tasks must not call run().
 #pragma once
@@ -38,9 +38,12 @@ class ThreadPool {
       for (int64_t task = 0; task < tasks; ++task) body(task, 0);
       return;
     }
-    fork_join(tasks, [](const void* context, int64_t task, int thread) {
-      (*static_cast<const Body*>(context))(task, thread);
-    }, &body);
+    fork_join(
+        tasks,
+        [](const void* context, int64_t task, int thread) {
+          (*static_cast<const Body*>(context))(task, thread);
+        },
+        &body);
   }
 
  private:

@@ -1,14 +1,19 @@
-// Body of the vector kernels (isa.h), for the instruction set whose simd header was included before.
+// Body of the vector kernels (isa.h), for the instruction set that HADAL_SIMD_HEADER names.
+#pragma once
+
+#include HADAL_SIMD_HEADER
+
 #include "kernels/cpu/fp8-inl.h"
+#include "kernels/cpu/isa.h"
 
 namespace hadal::cpu::HADAL_ISA {
 namespace {
 
-// ---- exp ------------------------------------------------------------------------------------------------------------
+// ---- exp ----
 
-/// e^x, at most about 1 unit in the last place off; the same in every lane. -inf gives 0, NaN stays. x = n ln2 + r,
-/// a polynomial of degree 6 in r (coefficients: Cephes expf), then 2^n in two steps so that subnormal results and
-/// overflow come out right.
+/// e^x, at most about 1 unit in the last place off; the same in every lane. -inf gives 0, NaN stays. x = n
+/// ln2 + r, a polynomial of degree 6 in r (coefficients: Cephes expf), then 2^n in two steps so that
+/// subnormal results and overflow come out right.
 HADAL_INLINE VF exp(VF x) {
   const VF magic = set1(12582912.0f);  // 1.5 * 2^23: adding it rounds to an integer, to nearest even
   x = max(set1(-110.0f), x);
@@ -90,7 +95,32 @@ int64_t argmax(const float* v, int64_t n, float* largest) {
   return at;
 }
 
-// ---- rows -----------------------------------------------------------------------------------------------------------
+/// Four pages side by side, with the next four called for.
+int32_t read_all(const char* p, int64_t n) {
+  constexpr int64_t kPage = 4096, kStreams = 4, kLine = 64, kVector = 4 * kLanes;
+  VI sums[kStreams] = {set1_int(0), set1_int(0), set1_int(0), set1_int(0)};
+  for (int64_t i = 0; i < n; i += kStreams * kPage) {
+    for (int64_t k = 0; k < kPage; k += kLine) {
+#pragma GCC unroll 4
+      for (int s = 0; s < kStreams; ++s) {
+        const char* line = p + i + s * kPage + k;
+        prefetch(line + kStreams * kPage);
+#pragma GCC unroll 4
+        for (int64_t v = 0; v < kLine; v += kVector) {
+          sums[s] = add(sums[s], as_int(load(reinterpret_cast<const float*>(line + v))));
+        }
+      }
+    }
+  }
+  int32_t lanes[kLanes];
+  const VI total = add(add(sums[0], sums[1]), add(sums[2], sums[3]));
+  memcpy(lanes, &total, sizeof(lanes));
+  uint32_t sum_of_lanes = 0;
+  for (int l = 0; l < kLanes; ++l) sum_of_lanes += static_cast<uint32_t>(lanes[l]);
+  return static_cast<int32_t>(sum_of_lanes);
+}
+
+// ---- rows ----
 
 float sum_of_squares(const float* v, int64_t n) {
   VF acc[4] = {zero(), zero(), zero(), zero()};
@@ -145,7 +175,7 @@ void add_scaled(float factor, const float* a, float* out, int64_t n) {
   }
 }
 
-// ---- conversion -----------------------------------------------------------------------------------------------------
+// ---- conversion ----
 
 template <typename From>
 HADAL_INLINE void widen_all(const void* source, float scale, float* to, int64_t n) {
@@ -153,21 +183,29 @@ HADAL_INLINE void widen_all(const void* source, float scale, float* to, int64_t 
   const VF f = set1(scale);
   int64_t i = 0;
   for (; i + kLanes <= n; i += kLanes) store(to + i, mul(load(from + i), f));
-  if (const int rest = static_cast<int>(n - i); rest > 0) store_n(to + i, mul(load_n(from + i, rest), f), rest);
+  if (const int rest = static_cast<int>(n - i); rest > 0)
+    store_n(to + i, mul(load_n(from + i, rest), f), rest);
 }
 
 void to_f32(int32_t elem, const void* from, float scale, float* to, int64_t n) {
   switch (elem) {
-    case kElemF32: return widen_all<float>(from, scale, to, n);
-    case kElemBF16: return widen_all<Bf16>(from, scale, to, n);
-    case kElemF16: return widen_all<F16>(from, scale, to, n);
-    case kElemE4M3: return widen_all<E4m3>(from, scale, to, n);
-    case kElemE5M2: return widen_all<E5m2>(from, scale, to, n);
-    default: return;
+    case kElemF32:
+      return widen_all<float>(from, scale, to, n);
+    case kElemBF16:
+      return widen_all<Bf16>(from, scale, to, n);
+    case kElemF16:
+      return widen_all<F16>(from, scale, to, n);
+    case kElemE4M3:
+      return widen_all<E4m3>(from, scale, to, n);
+    case kElemE5M2:
+      return widen_all<E5m2>(from, scale, to, n);
+    default:
+      return;
   }
 }
 
-/// A float32 to a half, to nearest even (subnormals and overflow by integer arithmetic: the same on every machine).
+/// A float32 to a half, to nearest even (subnormals and overflow by integer arithmetic: the same on every
+/// machine).
 HADAL_INLINE uint16_t half_of(float value) {
   uint32_t bits;
   memcpy(&bits, &value, sizeof(bits));
@@ -207,7 +245,7 @@ void from_f32(int32_t elem, const float* from, void* to, int64_t n) {
   }
 }
 
-// ---- axpy -----------------------------------------------------------------------------------------------------------
+// ---- axpy ----
 
 template <typename B, int R, int V>
 HADAL_INLINE void axpy_tile(const AxpyArgs* a, int64_t i0, int64_t j0, int lanes) {
@@ -220,7 +258,9 @@ HADAL_INLINE void axpy_tile(const AxpyArgs* a, int64_t i0, int64_t j0, int lanes
 #pragma GCC unroll 4
     for (int v = 0; v < V; ++v) {
       float* p = out + i * a->ldo + v * kLanes;
-      acc[i][v] = a->carry == nullptr ? zero() : mul(set1(a->carry[i0 + i]), lanes == kLanes ? load(p) : load_n(p, lanes));
+      acc[i][v] = a->carry == nullptr
+                      ? zero()
+                      : mul(set1(a->carry[i0 + i]), lanes == kLanes ? load(p) : load_n(p, lanes));
     }
   }
   for (int64_t k = 0; k < a->k; ++k) {
@@ -270,9 +310,9 @@ void axpy(const AxpyArgs* a) {
 }  // namespace
 }  // namespace hadal::cpu::HADAL_ISA
 
-#define HADAL_VECTOR_TABLE(isa)                                                                                    \
-  {                                                                                                                \
-    {&isa::axpy<float>, &isa::axpy<isa::Bf16>, &isa::axpy<isa::F16>}, &isa::softmax, &isa::to_f32, &isa::from_f32, \
-        &isa::sum_of_squares, &isa::scale_by, &isa::silu_mul, &isa::add_all, &isa::add_scaled, &isa::exp_all,      \
-        &isa::argmax                                                                                               \
+#define HADAL_VECTOR_TABLE(isa)                                                                    \
+  {                                                                                                \
+    {&isa::axpy<float>, &isa::axpy<isa::Bf16>, &isa::axpy<isa::F16>}, &isa::softmax, &isa::to_f32, \
+        &isa::from_f32, &isa::sum_of_squares, &isa::scale_by, &isa::silu_mul, &isa::add_all,       \
+        &isa::add_scaled, &isa::exp_all, &isa::argmax, &isa::read_all                              \
   }

@@ -1,9 +1,6 @@
 #if defined(__x86_64__)
-// clang-format off: the body comes after the types it is written in
-#include "kernels/cpu/isa.h"
-#include "kernels/cpu/simd_avx512.h"
+#define HADAL_SIMD_HEADER "kernels/cpu/simd_avx512.h"
 #include "kernels/cpu/vector-inl.h"
-// clang-format on
 
 namespace hadal::cpu {
 
