@@ -22,6 +22,19 @@ hadal_find_library(pcre2 pcre2-8)
 hadal_find_library(utf8proc utf8proc)
 hadal_find_library(yaml yaml-cpp)
 
+add_library(hadal_dep_absl INTERFACE)
+if(HADAL_PORTABLE)
+  # Debian's CMake targets name the shared libraries; the archives lie beside them. The linker takes what it needs.
+  get_target_property(HADAL_ABSL_INCLUDE absl::status INTERFACE_INCLUDE_DIRECTORIES)
+  find_library(HADAL_ABSL_STATUS NAMES libabsl_status.a REQUIRED)
+  get_filename_component(HADAL_ABSL_FOLDER ${HADAL_ABSL_STATUS} DIRECTORY)
+  file(GLOB HADAL_ABSL_ARCHIVES ${HADAL_ABSL_FOLDER}/libabsl_*.a)
+  target_include_directories(hadal_dep_absl SYSTEM INTERFACE ${HADAL_ABSL_INCLUDE})
+  target_link_libraries(hadal_dep_absl INTERFACE -Wl,--start-group ${HADAL_ABSL_ARCHIVES} -Wl,--end-group)
+else()
+  target_link_libraries(hadal_dep_absl INTERFACE absl::status absl::statusor)
+endif()
+
 add_library(hadal_dep_fmt INTERFACE)
 if(HADAL_PORTABLE)
   target_link_libraries(hadal_dep_fmt INTERFACE fmt::fmt-header-only)  # Debian has no static libfmt

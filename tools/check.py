@@ -59,7 +59,7 @@ def build(preset, *targets):
         if not run(["cmake", "--preset", preset], RESULTS / f"configure-{preset}.log"):
             return False
     return run(["cmake", "--build", str(folder), "--parallel", JOBS] + (["--target", *targets] if targets else []),
-               RESULTS / f"build-{preset}.log", env={"CCACHE_NOHASHDIR": "1"})
+               RESULTS / f"build-{preset}.log", env={"CCACHE_NOHASHDIR": "1", "CCACHE_BASEDIR": str(ROOT)})
 
 
 def gtest(binary, name, env=None, timeout=1800):

@@ -29,7 +29,7 @@ ensure_packages() {
 build_preset() {
   local preset=$1
   shift
-  export CCACHE_NOHASHDIR=1
+  export CCACHE_NOHASHDIR=1 CCACHE_BASEDIR=$PWD  # a second clone finds what the first one compiled
   if [[ ! -f build/$preset/build.ninja ]]; then
     say "configuring $preset"
     cmake --preset "$preset" >/dev/null
