@@ -153,7 +153,7 @@ def use_result(r, zh):
     ask = " ".join(x[1] for x in rounds)
     turns = opening(r, zh) + [user(ask), {"role": "assistant", "content": "", "tool_calls": structured([(name, x[2]) for x in rounds])}]
     turns += [{"role": "tool", "content": x[3]} for x in rounds]
-    said = ("" if zh else " ").join(x[4] for x in rounds)
+    said = " ".join(x[4] for x in rounds)
     return Example("tool_result", f"result {zh} {ask} {[x[3] for x in rounds]}", turns, said, "", said, "exact", tools)
 
 

@@ -11,7 +11,7 @@ import generate                 # noqa: E402
 from skill import table         # noqa: E402
 
 COUNT = 6000
-CHAIN = re.compile(r"-?\d+(?: [+\-×/] \d+)*(?: = -?\d+(?: [+\-×/] \d+)*)+")
+CHAIN = re.compile(r"-?\d+(?: [+\-×*/] \d+)*(?: = -?\d+(?: [+\-×*/] \d+)*)+")
 
 
 class Generator(unittest.TestCase):
