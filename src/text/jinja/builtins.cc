@@ -85,7 +85,7 @@ std::string_view Bound::text(size_t i) const {
 
 Value call_builtin(Runtime& runtime, const Builtin& builtin, const Value& self, const Arguments& arguments) {
   Runtime::Deeper deeper(runtime);
-  runtime.charge_text(self.text().size());
+  runtime.charge_scan(self.text().size());
   return builtin.function(runtime, self, Bound(builtin.name, builtin.parameters, arguments, builtin.plain));
 }
 

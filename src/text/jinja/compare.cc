@@ -129,7 +129,7 @@ bool less(Runtime& runtime, const Value& a, const Value& b, std::string_view op)
 }
 
 bool contains(Runtime& runtime, const Value& container, const Value& item) {
-  runtime.charge_text(container.text().size());
+  runtime.charge_text(container.text().size() + item.text().size());
   if (container.is_string()) {
     if (item.is_undefined() || !item.is_string()) {
       fail("'in <string>' requires string as left operand, not {}", type_name(item));

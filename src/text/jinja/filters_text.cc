@@ -45,6 +45,7 @@ Value filter_title(Runtime& r, const Value& self, const Bound&) {
 
 Value filter_trim(Runtime& r, const Value& self, const Bound& arguments) {
   const std::string text = soft(r, self);
+  if (arguments.given(0)) r.charge_scan(text.size(), arguments.text(0).size());
   const std::string_view stripped = arguments.given(0) ? strip_chars(text, arguments.text(0)) : strip(text);
   return r.text(std::string(stripped), self.is_markup());
 }

@@ -70,6 +70,7 @@ Value Interpreter::evaluate_dict(const Expr& expr, Frame& frame) {
   std::vector<std::pair<Value, Value>> entries;
   for (size_t i = 0; i + 1 < expr.children.size(); i += 2) {
     Value key = evaluate(*expr.children[i], frame);
+    runtime_.charge_text(key.text().size());
     key_form(key);  // refuses what cannot be a key
     entries.emplace_back(std::move(key), evaluate(*expr.children[i + 1], frame));
   }

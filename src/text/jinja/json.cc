@@ -15,7 +15,7 @@ class JsonWriter {
 
   void write(const Value& value, int level) {
     Runtime::Deeper deeper(runtime_);
-    runtime_.charge_text(value.text().size());
+    runtime_.charge_scan(value.text().size());
     runtime_.check_room(out_.size());
     if (value.is_string()) {
       write_text(value.text());

@@ -66,7 +66,7 @@ std::optional<size_t> element(Int index, size_t size) {
 
 std::optional<Value> text_element(Runtime& runtime, const Value& text, Int index) {
   const std::string_view bytes = text.text();
-  runtime.charge_text(bytes.size());
+  runtime.charge_scan(bytes.size());
   const auto position = element(index, code_point_count(bytes));
   if (!position) return std::nullopt;
   const size_t begin = byte_offset(bytes, *position);
@@ -79,6 +79,7 @@ std::optional<Value> text_element(Runtime& runtime, const Value& text, Int index
 std::optional<Value> python_item(Runtime& runtime, const Value& object, const Value& key) {
   if (object.is_undefined()) fail_undefined(object);
   if (const auto* dict = object.as<Dict*>()) {
+    runtime.charge_text(key.text().size());
     if (key.is<List>() || key.is<Dict*>()) return std::nullopt;  // unhashable
     const Value* found = (*dict)->find(key);
     return found ? std::optional<Value>(*found) : std::nullopt;
@@ -131,7 +132,7 @@ SliceBounds slice_bounds(const Value& start, const Value& stop, const Value& ste
 
 Value slice_text(Runtime& runtime, const Value& text, const Value& start, const Value& stop, const Value& step) {
   const std::string_view bytes = text.text();
-  runtime.charge_text(bytes.size() * 2);
+  runtime.charge_scan(bytes.size());
   const SliceBounds bounds = slice_bounds(start, stop, step, code_point_count(bytes));
   std::string out;
   if (bounds.count > 0 && bounds.step == 1) {

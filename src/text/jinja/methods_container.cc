@@ -19,7 +19,8 @@ Value view(Runtime& r, const Value& self, ViewOf what) {
 Value dict_keys(Runtime& r, const Value& self, const Bound&) { return view(r, self, ViewOf::kKeys); }
 Value dict_values(Runtime& r, const Value& self, const Bound&) { return view(r, self, ViewOf::kValues); }
 Value dict_items(Runtime& r, const Value& self, const Bound&) { return view(r, self, ViewOf::kItems); }
-Value dict_get(Runtime&, const Value& self, const Bound& a) {
+Value dict_get(Runtime& r, const Value& self, const Bound& a) {
+  r.charge_text(a.at(0).text().size());
   if (const Value* found = dict_of(self).find(a.at(0))) return *found;
   return a.get(1) ? a.at(1) : Value();
 }

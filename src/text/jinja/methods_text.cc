@@ -15,7 +15,10 @@ Value like(Runtime& r, const Value& self, std::string text) { return r.text(std:
 Value like(Runtime& r, const Value& self, std::string_view text) { return like(r, self, std::string(text)); }
 
 Value strip_method(Runtime& r, const Value& self, const Bound& a, Side side) {
-  if (a.given(0)) return like(r, self, strip_chars(self.text(), a.text(0), side));
+  if (a.given(0)) {
+    r.charge_scan(self.text().size(), a.text(0).size());
+    return like(r, self, strip_chars(self.text(), a.text(0), side));
+  }
   return like(r, self, strip(self.text(), side));
 }
 Value method_strip(Runtime& r, const Value& self, const Bound& a) { return strip_method(r, self, a, Side::kBoth); }
@@ -74,9 +77,8 @@ Pieces split_at(std::string_view text, std::string_view separator, Int limit) {
   return pieces;
 }
 
-/// The last occurrence; a run of rfinds costs no more than the text is long times the separator.
 Pieces split_at_from_right(Runtime& r, std::string_view text, std::string_view separator, Int limit) {
-  r.charge(text.size() / 64 * std::min<size_t>(separator.size(), 64));
+  r.charge_scan(text.size(), separator.size());
   Pieces pieces;
   for (; limit != 0; --limit) {
     const size_t hit = text.rfind(separator);
@@ -147,22 +149,23 @@ Value method_startswith(Runtime&, const Value& self, const Bound& a) { return af
 Value method_endswith(Runtime&, const Value& self, const Bound& a) { return affix(self, a, false); }
 
 /// The position in code points of the first or last occurrence, -1 without one.
-Int position_of(const Value& self, const Bound& a, bool last) {
+Int position_of(Runtime& r, const Value& self, const Bound& a, bool last) {
   const auto part = window(self, a, 1);
   if (!part) return -1;
+  if (last) r.charge_scan(part->size(), a.text(0).size());
   const size_t hit = last ? part->rfind(a.text(0)) : find_bytes(*part, a.text(0));
   if (hit == kNone) return -1;
   const auto before = static_cast<size_t>(part->data() - self.text().data());
   return static_cast<Int>(code_point_count(self.text().substr(0, before + hit)));
 }
-Value method_find(Runtime&, const Value& self, const Bound& a) { return Value(position_of(self, a, false)); }
-Value method_rfind(Runtime&, const Value& self, const Bound& a) { return Value(position_of(self, a, true)); }
+Value method_find(Runtime& r, const Value& self, const Bound& a) { return Value(position_of(r, self, a, false)); }
+Value method_rfind(Runtime& r, const Value& self, const Bound& a) { return Value(position_of(r, self, a, true)); }
 Value found_or_fail(Int position) {
   if (position < 0) fail("substring not found");
   return Value(position);
 }
-Value method_index(Runtime&, const Value& self, const Bound& a) { return found_or_fail(position_of(self, a, false)); }
-Value method_rindex(Runtime&, const Value& self, const Bound& a) { return found_or_fail(position_of(self, a, true)); }
+Value method_index(Runtime& r, const Value& self, const Bound& a) { return found_or_fail(position_of(r, self, a, false)); }
+Value method_rindex(Runtime& r, const Value& self, const Bound& a) { return found_or_fail(position_of(r, self, a, true)); }
 
 Value method_count(Runtime&, const Value& self, const Bound& a) {
   const auto part = window(self, a, 1);
@@ -208,6 +211,7 @@ Value partition_at(Runtime& r, const Value& self, const Bound& a, bool last) {
   const std::string_view text = self.text();
   const std::string_view separator = a.text(0);
   if (separator.empty()) fail("empty separator");
+  if (last) r.charge_scan(text.size(), separator.size());
   const size_t hit = last ? text.rfind(separator) : find_bytes(text, separator);
   if (hit == kNone) {
     const Value whole = like(r, self, text);

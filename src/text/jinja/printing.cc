@@ -92,7 +92,7 @@ void append_namespace(Runtime& runtime, std::string& out, const Namespace& ns) {
 
 void append_repr(Runtime& runtime, std::string& out, const Value& value) {
   Runtime::Deeper deeper(runtime);
-  runtime.charge_text(value.text().size());
+  runtime.charge_scan(value.text().size());
   if (value.is_string()) {
     if (value.is_markup()) out += "Markup(";
     append_text_repr(out, value.text());

@@ -35,7 +35,7 @@ void Runtime::charge_output(size_t bytes) {
 
 TextPtr Runtime::text_pointer(std::string bytes, bool markup) {
   reserve_text(bytes.size());
-  *text_bytes_ += bytes.size();
+  *text_bytes_ += bytes.size() + Text::kOverhead;
   return std::make_shared<const Text>(std::move(bytes), markup, text_bytes_);
 }
 

@@ -31,7 +31,12 @@ class Runtime {
     if (steps > steps_left_) out_of_steps();
     steps_left_ -= steps;
   }
+  /// For copying or comparing text.
   void charge_text(size_t bytes) { charge(1 + bytes / 1024); }
+  /// For looking at each character of a text; `times` where each is compared with several.
+  void charge_scan(size_t bytes, size_t times = 1) {
+    charge(1 + bytes / 128 + bytes / 128 * (times / 8));
+  }
   /// Fails unless this many bytes may still be made; to be asked while building something large.
   void check_room(size_t bytes) const;
   /// check_room, and the steps that making such a text costs.

@@ -285,6 +285,7 @@ std::string_view strip_chars(std::string_view text, std::string_view chars, Side
 size_t find_bytes(std::string_view text, std::string_view needle, size_t from) {
   if (from > text.size()) return std::string_view::npos;
   if (needle.empty()) return from;
+  if (needle.size() == 1) return text.find(needle[0], from);
   const void* hit = memmem(text.data() + from, text.size() - from, needle.data(), needle.size());
   if (hit == nullptr) return std::string_view::npos;
   return static_cast<size_t>(static_cast<const char*>(hit) - text.data());

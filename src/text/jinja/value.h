@@ -29,11 +29,12 @@ __extension__ typedef __int128 Int;
 
 /// A string; `meter` (may be null) is told when its bytes are gone.
 struct Text {
+  static constexpr size_t kOverhead = 96;  // what a string costs beside its bytes
   std::string bytes;
   bool markup = false;  // made by `safe` or `escape`: adding plain text to it escapes that
   std::shared_ptr<size_t> meter;
   ~Text() {
-    if (meter) *meter -= bytes.size();
+    if (meter) *meter -= bytes.size() + kOverhead;
   }
   Text() = default;
   Text(std::string b, bool m, std::shared_ptr<size_t> n) : bytes(std::move(b)), markup(m), meter(std::move(n)) {}
