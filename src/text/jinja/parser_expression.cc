@@ -5,84 +5,6 @@
 #include "text/jinja/parser_state.h"
 
 namespace hadal::jinja {
-namespace {
-
-/// Nesting of the tree and of the parser itself. Published templates stay below 40; a render walks the tree with
-/// a bounded stack.
-constexpr int kMaxDepth = 150;
-
-}  // namespace
-
-bool Parser::skip_operator(std::string_view op) {
-  if (!at_operator(op)) return false;
-  advance();
-  return true;
-}
-bool Parser::skip_name(std::string_view name) {
-  if (!at_name(name)) return false;
-  advance();
-  return true;
-}
-void Parser::unexpected(std::string_view wanted) const {
-  fail_syntax(current().line, "expected {}, got '{}'", wanted, describe(current()));
-}
-void Parser::expect_operator(std::string_view op) {
-  if (!skip_operator(op)) unexpected("'" + std::string(op) + "'");
-}
-void Parser::expect_name(std::string_view name) {
-  if (!skip_name(name)) unexpected("'" + std::string(name) + "'");
-}
-void Parser::expect(TokenKind kind, std::string_view what) {
-  if (!at(kind)) unexpected(what);
-  advance();
-}
-std::string Parser::take_name() {
-  if (!at(TokenKind::kName)) unexpected("a name");
-  std::string name = current().text;
-  advance();
-  return name;
-}
-
-void Parser::enter() {
-  if (++nesting_ > kMaxDepth) fail_syntax(current().line, "the template nests deeper than {} levels", kMaxDepth);
-}
-
-ExprPtr Parser::make(ExprKind kind, int line) const {
-  auto node = std::make_unique<Expr>();
-  node->kind = kind;
-  node->line = line;
-  return node;
-}
-
-void Parser::adopt(Expr& parent, ExprPtr child) const {
-  if (child) {
-    parent.depth = std::max(parent.depth, child->depth + 1);
-    if (parent.depth > kMaxDepth) fail_syntax(parent.line, "an expression nests deeper than {} levels", kMaxDepth);
-  }
-  parent.children.push_back(std::move(child));
-}
-
-ExprPtr Parser::join(ExprKind kind, int line, ExprPtr left, ExprPtr right) const {
-  ExprPtr node = make(kind, line);
-  adopt(*node, std::move(left));
-  adopt(*node, std::move(right));
-  return node;
-}
-
-Symbol Parser::symbol(const std::string& name) {
-  auto [entry, added] = symbols_.emplace(name, static_cast<Symbol>(names_.size()));
-  if (added) names_.push_back(name);
-  return entry->second;
-}
-
-void Parser::note_use(const std::string& name) {
-  for (auto& names : uses_) names.insert(name);
-}
-
-void Parser::note_unknown(std::string_view what, std::string_view name) {
-  if (branches_ == 0) unknown_.push_back({current().line, fmt::format("No {} named '{}'.", what, name)});
-}
-
 ExprPtr Parser::parse_expression(Condexpr condexpr) {
   Nested nested(*this);
   return condexpr == Condexpr::kAllowed ? parse_condition() : parse_or();
@@ -449,7 +371,7 @@ ExprPtr Parser::parse_call(ExprPtr node) {
   ExprPtr call = make(ExprKind::kCall, current().line);
   adopt(*call, std::move(node));
   call->call = parse_arguments(call->depth);
-  if (call->depth > kMaxDepth) fail_syntax(call->line, "an expression nests deeper than {} levels", kMaxDepth);
+  if (call->depth > kMaxSyntaxDepth) fail_syntax(call->line, "an expression nests deeper than {} levels", kMaxSyntaxDepth);
   return call;
 }
 
@@ -460,7 +382,7 @@ ExprPtr Parser::parse_filter(ExprPtr node) {
   if (!is_filter(filter->text)) note_unknown("filter", filter->text);
   adopt(*filter, std::move(node));
   if (at_operator("(")) filter->call = parse_arguments(filter->depth);
-  if (filter->depth > kMaxDepth) fail_syntax(filter->line, "an expression nests deeper than {} levels", kMaxDepth);
+  if (filter->depth > kMaxSyntaxDepth) fail_syntax(filter->line, "an expression nests deeper than {} levels", kMaxSyntaxDepth);
   return filter;
 }
 
@@ -480,7 +402,7 @@ ExprPtr Parser::parse_test(ExprPtr node) {
     test->call->positional.push_back(parse_postfix(parse_primary()));
     test->depth = std::max(test->depth, test->call->positional[0]->depth + 1);
   }
-  if (test->depth > kMaxDepth) fail_syntax(test->line, "an expression nests deeper than {} levels", kMaxDepth);
+  if (test->depth > kMaxSyntaxDepth) fail_syntax(test->line, "an expression nests deeper than {} levels", kMaxSyntaxDepth);
   if (!negated) return test;
   ExprPtr negation = make(ExprKind::kNot, test->line);
   adopt(*negation, std::move(test));

@@ -13,6 +13,10 @@
 
 namespace hadal::jinja {
 
+/// Nesting of the tree and of the parser itself. Published templates stay below 40; a render walks the tree with
+/// a bounded stack.
+inline constexpr int kMaxSyntaxDepth = 150;
+
 class Parser {
  public:
   explicit Parser(std::vector<Token> tokens) : tokens_(std::move(tokens)) {}
