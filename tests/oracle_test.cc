@@ -113,11 +113,13 @@ TEST_P(Oracle, NoKernelFallsBackToRef) {
   }
 }
 
+/// By the root mean square: a single bfloat16 rounding that falls the other way can send a token to another expert, and the
+/// largest error of these small random models is then that one token's.
 TEST_P(Oracle, Bfloat16IsNoWorseThanItsTwin) {
   const LogitsReport fast = evaluate(GetParam(), {.dtype = "bfloat16"});
   const LogitsReport slow = evaluate(GetParam(), {.dtype = "bfloat16", .device = "ref"});
-  EXPECT_GT(slow.max_error_in_std, 0.0);
-  EXPECT_LE(fast.max_error_in_std, 1.5 * slow.max_error_in_std);
+  EXPECT_GT(slow.rms_error_in_std, 0.0);
+  EXPECT_LE(fast.rms_error_in_std, 1.5 * slow.rms_error_in_std);
 }
 
 INSTANTIATE_TEST_SUITE_P(Checkpoints, Oracle, testing::ValuesIn(all_cases()), test_name);

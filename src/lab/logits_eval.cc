@@ -72,31 +72,38 @@ EngineRequest request_for(const Recording& recording, int64_t sequence, std::sha
   return request;
 }
 
-/// Largest |difference| of one sequence; NaN as soon as one logit is.
-double largest_error(const Recording& recording, int64_t sequence, const std::vector<float>& logits) {
+/// Running figures over all sequences.
+struct Errors {
   double largest = 0.0;
+  double squares = 0.0;
+  int64_t count = 0;
+  bool not_a_number = false;
+};
+
+void add_errors(const Recording& recording, int64_t sequence, const std::vector<float>& logits, Errors& errors) {
   for (int64_t position = 0; position < recording.length; ++position) {
     const int64_t row = sequence * recording.length + position;
     const bool counts = recording.comparable.empty() || recording.comparable[static_cast<size_t>(row)] != 0;
     for (int64_t token = 0; token < recording.vocab; ++token) {
       const float found = logits[static_cast<size_t>(position * recording.vocab + token)];
-      if (std::isnan(found)) return std::numeric_limits<double>::quiet_NaN();
+      errors.not_a_number |= std::isnan(found);
+      if (!counts) continue;
       const double error = std::abs(double{found} - recording.logits[static_cast<size_t>(row * recording.vocab + token)]);
-      if (counts) largest = std::max(largest, error);
+      errors.largest = std::max(errors.largest, error);
+      errors.squares += error * error;
+      ++errors.count;
     }
   }
-  return largest;
 }
 
-Status compare(const Recording& recording, int64_t sequence, const Collected& found, double& error, LogitsReport& report) {
+Status compare(const Recording& recording, int64_t sequence, const Collected& found, Errors& errors, LogitsReport& report) {
   if (!found.error.ok()) return found.error;
   if (found.prompt_logits.size() != static_cast<size_t>(recording.length * recording.vocab)) {
     return internal_error("sequence {}: {} logits came back, {} were expected", sequence, found.prompt_logits.size(),
                           recording.length * recording.vocab);
   }
   report.logits.insert(report.logits.end(), found.prompt_logits.begin(), found.prompt_logits.end());
-  const double here = largest_error(recording, sequence, found.prompt_logits);
-  error = std::isnan(here) || std::isnan(error) ? std::numeric_limits<double>::quiet_NaN() : std::max(error, here);
+  add_errors(recording, sequence, found.prompt_logits, errors);
   for (int64_t step = 0; step < recording.continued; ++step) {
     const int64_t expected = recording.greedy[static_cast<size_t>(sequence * recording.continued + step)];
     const bool there = static_cast<size_t>(step) < found.tokens.size();
@@ -132,11 +139,14 @@ StatusOr<LogitsReport> evaluate_logits(EngineConfig config, const std::string& e
     RETURN_IF_ERROR(loaded.engine->submit(request_for(recording, sequence, sinks.back())).status());
   }
   LogitsReport report;
-  double error = 0.0;
+  Errors errors;
   for (int64_t sequence = 0; sequence < recording.sequences; ++sequence) {
-    RETURN_IF_ERROR(compare(recording, sequence, sinks[static_cast<size_t>(sequence)]->wait(), error, report));
+    RETURN_IF_ERROR(compare(recording, sequence, sinks[static_cast<size_t>(sequence)]->wait(), errors, report));
   }
-  report.max_error_in_std = error / standard_deviation(recording.logits);
+  const double deviation = standard_deviation(recording.logits);
+  const double nan = std::numeric_limits<double>::quiet_NaN();
+  report.max_error_in_std = errors.not_a_number ? nan : errors.largest / deviation;
+  report.rms_error_in_std = std::sqrt(errors.squares / static_cast<double>(std::max<int64_t>(errors.count, 1))) / deviation;
   loaded.engine.reset();  // the engine's thread runs the device until here
   report.kernels = loaded.device->kernels_used();
   return report;
