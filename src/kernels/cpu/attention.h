@@ -32,6 +32,22 @@ struct Segment {
 };
 Segment segment_of(const BatchMeta& batch, int32_t index);
 
+/// Where the keys and values of a tile lie: in the cache itself, block by block, where the kernels read its
+/// dtype, else widened in scratch. Values come out the same either way.
+struct KeyRun {
+  const char* keys;
+  const char* values;
+  int64_t first;  // position in the tile
+  int64_t count;
+};
+struct KeyTile {
+  int32_t elem;
+  int64_t ldk;  // elements between positions
+  int64_t ldv;
+  int32_t runs;
+  KeyRun run[kTile];
+};
+
 /// Reads a segment's records.
 struct CacheReader {
   const CacheLayer* cache;
@@ -42,9 +58,21 @@ struct CacheReader {
     return static_cast<const char*>(cache->base) + block * cache->block_stride +
            position % cache->block_tokens * cache->token_bytes;
   }
+  /// Positions from .. to of the tile at `tile`, in place: keys and values at these bytes of a record.
+  void in_place(int64_t tile, int64_t from, int64_t to, int64_t key_bytes, int64_t value_bytes,
+                KeyTile* out) const;
 };
 CacheReader reader_of(const CacheLayer& cache, const GroupMeta& group, int32_t segment);
 bool is_fp8(DType dtype);
+/// Can the kernels read this cache's values where they lie?
+bool readable_in_place(const CacheLayer& cache);
+
+/// scores[i][t] = query i . key t.
+void tile_scores(const IsaKernels& kernels, const void* queries, DType q_dtype, int64_t ldq, int64_t rows,
+                 const KeyTile& tile, int64_t dk, float* scores);
+/// sums[i] = sums[i] * carry[i] + sum over t of scores[i][t] * value t. rows <= kQueryBlock.
+void tile_values(const IsaKernels& kernels, const float* scores, int64_t rows, const KeyTile& tile,
+                 int64_t dv, const float* carry, float* sums);
 
 /// Prompt rows against one tile: scores, online softmax, weighted values. Row i of `queries` is at position
 /// first_position + i.
@@ -58,8 +86,7 @@ struct PromptTile {
   int64_t count;  // keys in it
   int64_t window;
   float scale;
-  const float* keys;    // [count][dk]
-  const float* values;  // [count][dv]
+  const KeyTile* keys;
   int64_t dk;
   int64_t dv;
   float* accumulated;  // [rows][dv]

@@ -93,33 +93,29 @@ class Spans {
     std::fill_n(out.sum, unit.heads, 0.0f);
     const int64_t end = std::min(items_[item].span + kSpan, unit.position + 1);
     for (int64_t tile = std::max(items_[item].span, unit.first / kTile * kTile); tile < end; tile += kTile) {
-      const int64_t count = std::min(kTile, end - tile);
-      source.load(unit, items_[item].unit, tile, count, records);
-      attend_tile(kernels, unit, tile, count, records, scores, out);
+      KeyTile keys;
+      const int64_t from = std::max(tile, unit.first), to = std::min(tile + kTile, end);
+      source.load(unit, items_[item].unit, tile, from, to, records, &keys);
+      attend_tile(kernels, unit, keys, from - tile, to - tile, scores, out);
     }
   }
 
-  void attend_tile(const IsaKernels& kernels, const SpanUnit& unit, int64_t tile, int64_t count,
-                   const float* records, float* scores, const Slot& out) {
-    const DotArgs dot{unit.queries, unit.ldq,  nullptr, records, shape_.record, unit.heads, count,
-                      shape_.dk,    shape_.dk, scores,  kTile,   nullptr,       0};
-    kernels.dot->dot[kElemF32][kElemF32](&dot);
+  /// Keys first .. last of a tile.
+  void attend_tile(const IsaKernels& kernels, const SpanUnit& unit, const KeyTile& keys, int64_t first,
+                   int64_t last, float* scores, const Slot& out) {
+    tile_scores(kernels, unit.queries, DType::kF32, unit.ldq, unit.heads, keys, shape_.dk, scores);
     float carry[kMaxUnitHeads];
     for (int64_t h = 0; h < unit.heads; ++h) {
       const SoftmaxArgs softmax{scores + h * kTile,
                                 static_cast<int32_t>(kTile),
-                                static_cast<int32_t>(std::max<int64_t>(0, unit.first - tile)),
-                                static_cast<int32_t>(count),
+                                static_cast<int32_t>(first),
+                                static_cast<int32_t>(last),
                                 shape_.scale,
                                 out.maximum + h,
                                 out.sum + h};
       carry[h] = kernels.vector->softmax(&softmax);
     }
-    const AxpyArgs axpy{scores,        kTile,      records + shape_.values_offset,
-                        shape_.record, unit.heads, shape_.dv,
-                        count,         out.values, shape_.dv,
-                        carry};
-    kernels.vector->axpy[kElemF32](&axpy);
+    tile_values(kernels, scores, unit.heads, keys, shape_.dv, carry, out.values);
   }
 
   /// out = a then b; out may be either.

@@ -24,18 +24,17 @@ class SpanSource {
  public:
   virtual ~SpanSource() = default;
   virtual SpanUnit unit(int64_t index) const = 0;
-  /// Keys and values of positions tile .. tile + count in float32 at rows of `record` floats.
-  virtual void load(const SpanUnit& unit, int64_t index, int64_t tile, int64_t count,
-                    float* records) const = 0;
+  /// Keys and values of positions from .. to of the tile at `tile`; `scratch` holds kTile * record floats.
+  virtual void load(const SpanUnit& unit, int64_t index, int64_t tile, int64_t from, int64_t to,
+                    float* scratch, KeyTile* out) const = 0;
   /// A unit's [heads][dv], divided by the sums.
   virtual void finish(int64_t index, const SpanUnit& unit, float* values) const = 0;
 };
 
 struct SpanShape {
   int64_t units;
-  int64_t record;  // floats of one position in the tile buffer: keys at 0
+  int64_t record;  // floats of scratch that load() needs for a position
   int64_t dk;
-  int64_t values_offset;  // of the values in a record
   int64_t dv;
   float scale;
 };

@@ -18,6 +18,47 @@ CacheReader reader_of(const CacheLayer& cache, const GroupMeta& group, int32_t s
 
 bool is_fp8(DType dtype) { return dtype == DType::kF8E4M3 || dtype == DType::kF8E5M2; }
 
+bool readable_in_place(const CacheLayer& cache) {
+  return is_dense_weight(cache.dtype) && cache.token_bytes % bytes_of(cache.dtype) == 0;
+}
+
+void CacheReader::in_place(int64_t tile, int64_t from, int64_t to, int64_t key_bytes, int64_t value_bytes,
+                           KeyTile* out) const {
+  out->elem = elem_of(cache->dtype);
+  out->ldk = out->ldv = cache->token_bytes / bytes_of(cache->dtype);
+  out->runs = 0;
+  for (int64_t position = from; position < to;) {
+    const int64_t end = std::min(to, (position / cache->block_tokens + 1) * cache->block_tokens);
+    const char* first = record(position);
+    out->run[out->runs++] = {first + key_bytes, first + value_bytes, position - tile, end - position};
+    position = end;
+  }
+}
+
+void tile_scores(const IsaKernels& kernels, const void* queries, DType q_dtype, int64_t ldq, int64_t rows,
+                 const KeyTile& tile, int64_t dk, float* scores) {
+  const DotFn dot = kernels.dot->dot[elem_of(q_dtype)][tile.elem];
+  for (int32_t i = 0; i < tile.runs; ++i) {
+    const KeyRun& run = tile.run[i];
+    const DotArgs args{queries, ldq,       nullptr, run.keys, tile.ldk,
+                       rows,    run.count, dk,      dk,       scores + run.first,
+                       kTile,   nullptr,   0};
+    dot(&args);
+  }
+}
+
+void tile_values(const IsaKernels& kernels, const float* scores, int64_t rows, const KeyTile& tile,
+                 int64_t dv, const float* carry, float* sums) {
+  float ones[kQueryBlock];
+  if (tile.runs > 1) std::fill_n(ones, rows, 1.0f);
+  for (int32_t i = 0; i < tile.runs; ++i) {
+    const KeyRun& run = tile.run[i];
+    const AxpyArgs args{scores + run.first,   kTile, run.values, tile.ldv, rows, dv, run.count, sums, dv,
+                        i == 0 ? carry : ones};
+    kernels.vector->axpy[tile.elem](&args);
+  }
+}
+
 void attend_prompt_tile(const IsaKernels& kernels, const PromptTile& t) {
   float carry[kQueryBlock];
   // rows before the tile see none of it
@@ -28,9 +69,7 @@ void attend_prompt_tile(const IsaKernels& kernels, const PromptTile& t) {
   for (int64_t r0 = first; r0 < last; r0 += kQueryBlock) {
     const int64_t rows = std::min(kQueryBlock, last - r0);
     const char* queries = static_cast<const char*>(t.queries) + r0 * t.ldq * bytes_of(t.q_dtype);
-    const DotArgs dot{queries, t.ldq, nullptr,  t.keys, t.dk,    rows, t.count,
-                      t.dk,    t.dk,  t.scores, kTile,  nullptr, 0};
-    kernels.dot->dot[elem_of(t.q_dtype)][kElemF32](&dot);
+    tile_scores(kernels, queries, t.q_dtype, t.ldq, rows, *t.keys, t.dk, t.scores);
     for (int64_t i = 0; i < rows; ++i) {
       const int64_t position = t.first_position + r0 + i;
       const int64_t oldest = t.window > 0 ? std::max<int64_t>(0, position - t.window + 1 - t.tile) : 0;
@@ -44,9 +83,7 @@ void attend_prompt_tile(const IsaKernels& kernels, const PromptTile& t) {
                                 t.sum + r0 + i};
       carry[i] = kernels.vector->softmax(&softmax);
     }
-    const AxpyArgs axpy{t.scores, kTile, t.values, t.dv, rows, t.dv, t.count, t.accumulated + r0 * t.dv,
-                        t.dv,     carry};
-    kernels.vector->axpy[kElemF32](&axpy);
+    tile_values(kernels, t.scores, rows, *t.keys, t.dv, carry, t.accumulated + r0 * t.dv);
   }
 }
 

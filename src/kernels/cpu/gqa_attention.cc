@@ -24,11 +24,30 @@ void read_pair(const IsaKernels& kernels, const GqaAttentionArgs& args, const Ca
   kernels.vector->to_f32(elem_of(cache.dtype), values, scaled ? cache.v_scale : 1.0f, value, args.head_dim);
 }
 
+/// Keys and values of positions from .. to of a tile, in place or widened into scratch [kTile][2 * head_dim].
+void load_tile(const IsaKernels& kernels, const GqaAttentionArgs& args, const CacheReader& reader,
+               int64_t kv_head, int64_t tile, int64_t from, int64_t to, float* scratch, KeyTile* out) {
+  const int64_t width = args.head_dim;
+  if (readable_in_place(args.cache)) {
+    const int64_t key_bytes = kv_head * width * bytes_of(args.cache.dtype);
+    const int64_t value_bytes = key_bytes + args.kv_heads * width * bytes_of(args.cache.dtype);
+    return reader.in_place(tile, from, to, key_bytes, value_bytes, out);
+  }
+  for (int64_t position = from; position < to; ++position) {
+    float* record = scratch + (position - from) * 2 * width;
+    read_pair(kernels, args, reader, position, kv_head, record, record + width);
+  }
+  out->elem = kElemF32;
+  out->ldk = out->ldv = 2 * width;
+  out->runs = 1;
+  out->run[0] = {reinterpret_cast<const char*>(scratch), reinterpret_cast<const char*>(scratch + width),
+                 from - tile, to - from};
+}
+
 // ---- prompt rows ----
 
 struct PromptScratch {
-  float* keys;    // [kTile][head_dim]
-  float* values;  // [kTile][head_dim]
+  float* records;  // [kTile][2 * head_dim]
   float* scores;
   float* accumulated;  // [heads of a KV head][rows][head_dim]
   float* maximum;
@@ -43,8 +62,7 @@ int64_t prompt_block(const GqaAttentionArgs& args) {
 PromptScratch cut_prompt(Carver& carver, const GqaAttentionArgs& args) {
   const int64_t rows = prompt_block(args) * group_heads(args);
   PromptScratch s;
-  s.keys = carver.take<float>(kTile * args.head_dim);
-  s.values = carver.take<float>(kTile * args.head_dim);
+  s.records = carver.take<float>(kTile * 2 * args.head_dim);
   s.scores = carver.take<float>(kQueryBlock * kTile);
   s.accumulated = carver.take<float>(rows * args.head_dim);
   s.maximum = carver.take<float>(rows);
@@ -62,15 +80,9 @@ void attend_prompt(const IsaKernels& kernels, const GqaAttentionArgs& args, cons
   const int64_t oldest = args.window > 0 ? std::max<int64_t>(0, segment.first_position - args.window + 1) : 0;
   for (int64_t tile = oldest / kTile * kTile; tile < segment.context; tile += kTile) {
     const int64_t count = std::min(kTile, segment.context - tile);
-    // blocks wholly before the window may be null: start at the oldest position that any row sees
-    for (int64_t j = 0; j < count; ++j) {
-      if (tile + j < oldest) {
-        std::fill_n(s.keys + j * width, width, 0.0f);
-        std::fill_n(s.values + j * width, width, 0.0f);
-      } else {
-        read_pair(kernels, args, reader, tile + j, kv_head, s.keys + j * width, s.values + j * width);
-      }
-    }
+    KeyTile keys;
+    // blocks wholly before the window may be null: from the oldest position that any row sees
+    load_tile(kernels, args, reader, kv_head, tile, std::max(tile, oldest), tile + count, s.records, &keys);
     for (int64_t h = 0; h < heads; ++h) {
       PromptTile t;
       t.queries = at(args.q, segment.first_row, (kv_head * heads + h) * width);
@@ -82,8 +94,7 @@ void attend_prompt(const IsaKernels& kernels, const GqaAttentionArgs& args, cons
       t.count = count;
       t.window = args.window;
       t.scale = args.scale;
-      t.keys = s.keys;
-      t.values = s.values;
+      t.keys = &keys;
       t.dk = width;
       t.dv = width;
       t.accumulated = s.accumulated + h * segment.rows * width;
@@ -142,11 +153,7 @@ OutputScratch cut_output(const CpuDevice& device, Carver& carver, const GqaAtten
   const int64_t rows = std::min(kMaxRowBatch, args.q.rows);
   OutputScratch s;
   s.q = carver.take<float>(args.q.dtype == DType::kF32 ? 0 : rows * args.heads * args.head_dim);
-  s.shape = {rows * args.kv_heads * unit_parts(args),
-             2 * args.head_dim,
-             args.head_dim,
-             args.head_dim,
-             args.head_dim,
+  s.shape = {rows * args.kv_heads * unit_parts(args), 2 * args.head_dim, args.head_dim, args.head_dim,
              args.scale};
   s.spans = carver.take<char>(static_cast<int64_t>(span_workspace(device, s.shape)));
   return s;
@@ -173,17 +180,11 @@ class OutputSource : public SpanSource {
     return unit;
   }
 
-  void load(const SpanUnit& unit, int64_t index, int64_t tile, int64_t count, float* records) const override {
+  void load(const SpanUnit& unit, int64_t index, int64_t tile, int64_t from, int64_t to, float* scratch,
+            KeyTile* out) const override {
     const CacheReader reader = reader_of(args_.cache, *args_.group, unit.segment);
-    const int64_t kv_head = place_of(index).head / group_heads(args_), width = args_.head_dim;
-    for (int64_t j = 0; j < count; ++j) {
-      float* record = records + j * 2 * width;
-      if (tile + j < unit.first) {
-        std::fill_n(record, 2 * width, 0.0f);
-      } else {
-        read_pair(device_.kernels, args_, reader, tile + j, kv_head, record, record + width);
-      }
-    }
+    const int64_t kv_head = place_of(index).head / group_heads(args_);
+    load_tile(device_.kernels, args_, reader, kv_head, tile, from, to, scratch, out);
   }
 
   void finish(int64_t index, const SpanUnit& unit, float* values) const override {

@@ -85,6 +85,8 @@ struct VectorKernels {
   /// Index of the first of the largest values, which goes to *largest; infinity counts as the largest finite
   /// number. -1 if one is NaN. n >= 1.
   int64_t (*argmax)(const float* v, int64_t n, float* largest);
+  /// sum of exp((v - largest) / unit): float32 terms, added in double; -inf adds nothing.
+  double (*sum_of_exp)(const float* v, int64_t n, float largest, float unit);
   /// Reads n bytes (a multiple of 16 KiB) as fast as one core can; the result depends on all of them.
   int32_t (*read_all)(const char* p, int64_t n);
 };

@@ -117,8 +117,10 @@ void attend_expanded(const IsaKernels& kernels, const MlaAttentionArgs& args, co
   std::fill_n(s.accumulated, segment.rows * shape.v, 0.0f);
   std::fill_n(s.maximum, segment.rows, -std::numeric_limits<float>::infinity());
   std::fill_n(s.sum, segment.rows, 0.0f);
+  KeyTile keys{kElemF32, query_width(shape), shape.v, 1, {}};
   for (int64_t tile = 0; tile < segment.context; tile += kTile) {
     const int64_t count = std::min(kTile, segment.context - tile);
+    keys.run[0] = {reinterpret_cast<const char*>(s.keys), reinterpret_cast<const char*>(s.values), 0, count};
     expand_tile(kernels, args, task, tile, count, s);
     PromptTile t;
     t.queries = at(args.q, segment.first_row, task.head * query_width(shape));
@@ -130,8 +132,7 @@ void attend_expanded(const IsaKernels& kernels, const MlaAttentionArgs& args, co
     t.count = count;
     t.window = 0;
     t.scale = args.scale;
-    t.keys = s.keys;
-    t.values = s.values;
+    t.keys = &keys;
     t.dk = query_width(shape);
     t.dv = shape.v;
     t.accumulated = s.accumulated;
@@ -171,8 +172,7 @@ void run_expanded(CpuDevice& device, const MlaAttentionArgs& args, char* workspa
 // ---- absorbed ----
 
 struct AbsorbedScratch {
-  int64_t batch;  // rows at a time
-  int64_t unit_heads;
+  int64_t batch;   // rows at a time
   float* q;        // [batch][heads * (nope + rope)], only where q is BF16
   float* queries;  // [batch][heads][kv_lora + rope]
   float* outputs;  // [batch][heads][kv_lora]
@@ -187,19 +187,11 @@ AbsorbedScratch cut_absorbed(const CpuDevice& device, Carver& carver, const MlaA
   AbsorbedScratch s;
   s.batch = std::clamp(kRowBatchBytes / std::max<int64_t>(row_bytes, 1), int64_t{1},
                        std::min(kMaxRowBatch, std::max<int64_t>(args.q.rows, 1)));
-  s.unit_heads = std::min<int64_t>(kMaxUnitHeads, shape.heads);
-  while (s.unit_heads > 4 && s.batch * ceil_div(shape.heads, s.unit_heads) < 2 * device.pool.threads())
-    s.unit_heads /= 2;
   s.q = carver.take<float>(args.q.dtype == DType::kF32 ? 0 : s.batch * shape.heads * query_width(shape));
   s.queries = carver.take<float>(s.batch * shape.heads * record_width(shape));
   s.outputs = carver.take<float>(s.batch * shape.heads * shape.kv_lora);
   s.values = carver.take<char>(device.pool.threads() * s.batch * shape.v * 4);
-  s.shape = {s.batch * ceil_div(shape.heads, s.unit_heads),
-             record_width(shape),
-             record_width(shape),
-             0,
-             shape.kv_lora,
-             args.scale};
+  s.shape = {0, record_width(shape), record_width(shape), shape.kv_lora, args.scale};
   s.spans = carver.take<char>(static_cast<int64_t>(span_workspace(device, s.shape)));
   return s;
 }
@@ -208,8 +200,17 @@ AbsorbedScratch cut_absorbed(const CpuDevice& device, Carver& carver, const MlaA
 struct AbsorbedBatch {
   int64_t first;
   int64_t rows;
+  int64_t unit_heads;  // heads that share the reading of the latents
   int32_t segments[kMaxRowBatch];
 };
+
+/// As many as there are, halved while that leaves threads without work.
+int64_t unit_heads_of(const CpuDevice& device, const MlaAttentionArgs& args, const AbsorbedBatch& batch) {
+  int64_t heads = std::min<int64_t>(kMaxUnitHeads, args.shape.heads), spans = 0;
+  for (int64_t r = 0; r < batch.rows; ++r) spans += args.batch->positions[batch.first + r] / kSpan + 1;
+  while (heads > 4 && spans * ceil_div(args.shape.heads, heads) < device.pool.threads()) heads /= 2;
+  return heads;
+}
 
 class AbsorbedSource : public SpanSource {
  public:
@@ -218,38 +219,46 @@ class AbsorbedSource : public SpanSource {
       : device_(device), args_(args), scratch_(scratch), batch_(batch) {}
 
   SpanUnit unit(int64_t index) const override {
-    const int64_t row = index / parts(), head = index % parts() * scratch_.unit_heads;
+    const int64_t row = index / parts(), head = index % parts() * batch_.unit_heads;
     const int64_t width = record_width(args_.shape);
     SpanUnit unit;
     unit.queries = scratch_.queries + (row * args_.shape.heads + head) * width;
     unit.ldq = width;
-    unit.heads = std::min<int64_t>(scratch_.unit_heads, args_.shape.heads - head);
+    unit.heads = std::min<int64_t>(batch_.unit_heads, args_.shape.heads - head);
     unit.position = args_.batch->positions[batch_.first + row];
     unit.first = 0;
     unit.segment = batch_.segments[row];
     return unit;
   }
 
-  void load(const SpanUnit& unit, int64_t, int64_t tile, int64_t count, float* records) const override {
+  void load(const SpanUnit& unit, int64_t, int64_t tile, int64_t from, int64_t to, float* scratch,
+            KeyTile* out) const override {
     const CacheLayer& cache = args_.cache;
     const CacheReader reader = reader_of(cache, *args_.group, unit.segment);
-    const int64_t lora = args_.shape.kv_lora;
-    for (int64_t j = 0; j < count; ++j) {
-      const char* record = reader.record(tile + j);
-      float* to = records + j * record_width(args_.shape);
-      read_values(device_.kernels, cache.dtype, cache.k_scale, record, lora, to);
+    if (readable_in_place(cache) && cache.rope_dtype == cache.dtype)
+      return reader.in_place(tile, from, to, 0, 0, out);
+    const int64_t lora = args_.shape.kv_lora, width = record_width(args_.shape);
+    for (int64_t position = from; position < to; ++position) {
+      const char* record = reader.record(position);
+      float* values = scratch + (position - from) * width;
+      read_values(device_.kernels, cache.dtype, cache.k_scale, record, lora, values);
       read_values(device_.kernels, cache.rope_dtype, cache.k_scale, record + lora * bytes_of(cache.dtype),
-                  args_.shape.rope, to + lora);
+                  args_.shape.rope, values + lora);
     }
+    const char* widened = reinterpret_cast<const char*>(scratch);
+    out->elem = kElemF32;
+    out->ldk = out->ldv = width;
+    out->runs = 1;
+    out->run[0] = {widened, widened, from - tile, to - from};
   }
 
   void finish(int64_t index, const SpanUnit& unit, float* values) const override {
-    const int64_t row = index / parts(), head = index % parts() * scratch_.unit_heads;
+    const int64_t row = index / parts(), head = index % parts() * batch_.unit_heads;
     std::copy_n(values, unit.heads * args_.shape.kv_lora,
                 scratch_.outputs + (row * args_.shape.heads + head) * args_.shape.kv_lora);
   }
 
-  int64_t parts() const { return ceil_div(args_.shape.heads, scratch_.unit_heads); }
+  int64_t parts() const { return ceil_div(args_.shape.heads, batch_.unit_heads); }
 
  private:
   const CpuDevice& device_;
@@ -323,8 +332,9 @@ void expand_outputs(CpuDevice& device, const MlaAttentionArgs& args, const Absor
 }
 
 void run_batch(CpuDevice& device, const MlaAttentionArgs& args, const AbsorbedScratch& s,
-               const AbsorbedBatch& batch) {
+               AbsorbedBatch& batch) {
   if (batch.rows == 0) return;
+  batch.unit_heads = unit_heads_of(device, args, batch);
   absorb_queries(device, args, s, batch);
   const AbsorbedSource source(device, args, s, batch);
   SpanShape shape = s.shape;
@@ -338,7 +348,7 @@ void run_batch(CpuDevice& device, const MlaAttentionArgs& args, const AbsorbedSc
 void run_absorbed(CpuDevice& device, const MlaAttentionArgs& args, void* workspace) {
   Carver carver(workspace);
   const AbsorbedScratch scratch = cut_absorbed(device, carver, args);
-  AbsorbedBatch batch{0, 0, {}};
+  AbsorbedBatch batch{0, 0, 1, {}};
   for (int32_t i = 0; i < args.batch->num_segments; ++i) {
     if (static_cast<TokenForm>(args.batch->form[i]) != TokenForm::kOutput) continue;
     const Segment segment = segment_of(*args.batch, i);

@@ -96,48 +96,50 @@ class Weights {
   double min_p_;
 };
 
-int32_t draw(const SampleRow& row, int64_t vocab, float largest, const Scratch& s) {
-  Candidates candidates(s.scores, vocab, largest, row.temperature, s.order);
-  const Weights weights(row, largest);
-  int64_t kept = candidates.size();
-  double total = 0;
-  if (row.top_k > 0 && row.top_k < kept) {
-    kept = row.top_k;
-    for (int64_t i = 0; i < kept; ++i) {
-      const double weight = weights(s.scores[candidates[i]]);
-      if (!weights.keeps(weight)) {
-        kept = i;
-        break;
-      }
-      total += weight;
+/// How many of the leading candidates are drawn from, and their weights' sum.
+struct Nucleus {
+  int64_t kept;
+  double total;
+};
+
+Nucleus cut_nucleus(const CpuDevice& device, const SampleRow& row, int64_t vocab, float largest,
+                    const Weights& weights, Candidates& candidates, const float* scores) {
+  Nucleus nucleus{candidates.size(), 0};
+  if (row.min_p > 0 || (row.top_k > 0 && row.top_k < nucleus.kept)) {
+    if (row.top_k > 0) nucleus.kept = std::min<int64_t>(nucleus.kept, row.top_k);
+    for (int64_t i = 0; i < nucleus.kept; ++i) {
+      const double weight = weights(scores[candidates[i]]);
+      if (!weights.keeps(weight))
+        nucleus.kept = i;
+      else
+        nucleus.total += weight;
     }
   } else {
-    kept = 0;
-    for (int64_t v = 0; v < vocab; ++v) {
-      const double weight = s.scores[v] > kMasked ? weights(s.scores[v]) : 0;
-      if (!weights.keeps(weight)) continue;
-      total += weight;
-      ++kept;
+    nucleus.total = device.kernels.vector->sum_of_exp(scores, vocab, largest, row.temperature);
+  }
+  if (row.top_p >= 1.0f) return nucleus;
+  const double enough = static_cast<double>(row.top_p) * nucleus.total;
+  double before = 0;
+  int64_t i = 0;
+  for (; i < nucleus.kept && (i == 0 || before < enough); ++i) before += weights(scores[candidates[i]]);
+  return {i, before};
+}
+
+int32_t draw(const CpuDevice& device, const SampleRow& row, int64_t vocab, float largest, const Scratch& s) {
+  Candidates candidates(s.scores, vocab, largest, row.temperature, s.order);
+  const Weights weights(row, largest);
+  Nucleus nucleus = cut_nucleus(device, row, vocab, largest, weights, candidates, s.scores);
+  const double u = sampling_uniform(row.seed, row.choice, row.position);
+  for (;;) {
+    double cumulative = 0;
+    for (int64_t i = 0; i < nucleus.kept; ++i) {
+      cumulative += weights(s.scores[candidates[i]]);
+      if (cumulative > u * nucleus.total) return candidates[i];
     }
+    if (nucleus.total == cumulative) return candidates[0];  // no weight at all: cannot be, the largest has 1
+    // The total was summed in another order and came out a hair larger: this one is exact, and u < 1.
+    nucleus.total = cumulative;
   }
-  if (row.top_p < 1.0f) {
-    double before = 0;
-    for (int64_t i = 0; i < kept; ++i) {
-      if (i > 0 && before >= static_cast<double>(row.top_p) * total) {
-        kept = i;
-        break;
-      }
-      before += weights(s.scores[candidates[i]]);
-    }
-    total = before;
-  }
-  const double target = sampling_uniform(row.seed, row.choice, row.position) * total;
-  double cumulative = 0;
-  for (int64_t i = 0; i < kept; ++i) {
-    cumulative += weights(s.scores[candidates[i]]);
-    if (cumulative > target) return candidates[i];
-  }
-  return candidates[std::max<int64_t>(kept - 1, 0)];
 }
 
 bool is_adjusted(const SampleRow& row) {
@@ -163,7 +165,7 @@ int32_t choose(const CpuDevice& device, const SampleArgs& args, int64_t r, const
   }
   if (!(largest > kMasked)) return kNoToken;
   if (row.temperature == 0) return static_cast<int32_t>(best);
-  return draw(row, vocab, largest, s);
+  return draw(device, row, vocab, largest, s);
 }
 
 /// Log-probabilities of the raw logits.
@@ -172,11 +174,8 @@ void report(const CpuDevice& device, const SampleArgs& args, int64_t r, const Sc
   const float* logits = row_of<const float>(args.logits, r);
   float largest = 0;
   device.kernels.vector->argmax(logits, vocab, &largest);
-  double sum = 0;
-  for (int64_t v = 0; v < vocab; ++v) {
-    s.scores[v] = std::min(logits[v], FLT_MAX);
-    sum += std::exp(static_cast<double>(s.scores[v] - largest));
-  }
+  for (int64_t v = 0; v < vocab; ++v) s.scores[v] = std::min(logits[v], FLT_MAX);
+  const double sum = device.kernels.vector->sum_of_exp(s.scores, vocab, largest, 1.0f);
   const double normaliser = static_cast<double>(largest) + std::log(sum);
   const int32_t token = args.tokens[r];
   const float score = s.scores[token];

@@ -14,7 +14,7 @@ namespace hadal::cpu::avx2 {
 typedef __m256 VF;
 typedef __m256i VI;
 
-enum { kLanes = 8, kTileRows = 3, kTileCols = 4 };
+enum { kLanes = 8, kTileRows = 3, kTileCols = 4, kWide = 8 };
 
 struct Bf16 {
   uint16_t bits;

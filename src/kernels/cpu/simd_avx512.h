@@ -17,7 +17,7 @@ namespace hadal::cpu::HADAL_ISA {
 typedef __m512 VF;
 typedef __m512i VI;
 
-enum { kLanes = 16, kTileRows = 6, kTileCols = 4 };
+enum { kLanes = 16, kTileRows = 6, kTileCols = 4, kWide = 16 };
 
 struct Bf16 {
   uint16_t bits;

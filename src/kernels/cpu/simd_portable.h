@@ -15,7 +15,7 @@ typedef int32_t VI __attribute__((vector_size(16)));
 typedef uint16_t VH __attribute__((vector_size(8)));
 typedef uint32_t VU __attribute__((vector_size(16)));
 
-enum { kLanes = 4, kTileRows = 3, kTileCols = 4 };
+enum { kLanes = 4, kTileRows = 3, kTileCols = 4, kWide = 4 };
 
 struct Bf16 {
   uint16_t bits;

@@ -70,29 +70,52 @@ float softmax(const SoftmaxArgs* a) {
   return shrink[0];
 }
 
+/// By blocks, so that the place is looked for in one of them alone.
 int64_t argmax(const float* v, int64_t n, float* largest) {
-  const float most = __FLT_MAX__;
-  VF top = set1(-__builtin_inff());
+  constexpr int64_t kBlock = 64 * kLanes;
+  const VF most = set1(__FLT_MAX__);
   VF tainted = zero();  // 0, or NaN once a NaN was seen
-  int64_t i = 0;
-  for (; i + kLanes <= n; i += kLanes) {
-    const VF x = min(set1(most), load(v + i));
-    tainted = fma(max(set1(-most), x), zero(), tainted);
-    top = max(x, top);
+  float best = -__builtin_inff();
+  int64_t best_block = 0;
+  for (int64_t block = 0; block < n; block += kBlock) {
+    const int64_t end = n - block < kBlock ? n : block + kBlock;
+    VF top = set1(-__builtin_inff());
+    for (int64_t i = block; i < end; i += kLanes) {
+      // what a short vector lacks is filled with a value of the block
+      VF x = end - i >= kLanes ? load(v + i)
+                               : keep_range(load_n(v + i, static_cast<int>(end - i)), lane_ids(), 0,
+                                            static_cast<int32_t>(end - i), set1(v[i]));
+      x = min(most, x);
+      tainted = fma(max(sub(zero(), most), x), zero(), tainted);
+      top = max(x, top);
+    }
+    const float block_best = max_of(top);
+    if (block_best > best) {
+      best = block_best;
+      best_block = block;
+    }
   }
-  float best = max_of(top);
   const float taint = sum(tainted);
-  bool nan = taint != taint;
-  for (; i < n; ++i) {
-    const float x = v[i] > most ? most : v[i];
-    nan = nan || x != x;
-    best = x > best ? x : best;
-  }
-  if (nan) return -1;
+  if (taint != taint) return -1;
   *largest = best;
-  int64_t at = 0;
-  while ((v[at] > most ? most : v[at]) != best) ++at;
+  int64_t at = best_block;
+  while ((v[at] > __FLT_MAX__ ? __FLT_MAX__ : v[at]) != best) ++at;
   return at;
+}
+
+double sum_of_exp(const float* v, int64_t n, float largest, float unit) {
+  const VF top = set1(largest), divisor = set1(unit);
+  double sums[kLanes] = {};
+  for (int64_t i = 0; i < n; i += kLanes) {
+    const int32_t lanes = n - i < kLanes ? static_cast<int32_t>(n - i) : static_cast<int32_t>(kLanes);
+    const VF x = lanes == kLanes ? load(v + i) : load_n(v + i, lanes);
+    float e[kLanes];
+    store(e, keep_range(exp(div(sub(x, top), divisor)), lane_ids(), 0, lanes, zero()));
+    for (int l = 0; l < kLanes; ++l) sums[l] += static_cast<double>(e[l]);
+  }
+  double total = 0;
+  for (double lane : sums) total += lane;
+  return total;
 }
 
 /// Four pages side by side, with the next four called for.
@@ -255,7 +278,7 @@ HADAL_INLINE void axpy_tile(const AxpyArgs* a, int64_t i0, int64_t j0, int lanes
   VF acc[R][V];
 #pragma GCC unroll 8
   for (int i = 0; i < R; ++i) {
-#pragma GCC unroll 4
+#pragma GCC unroll 16
     for (int v = 0; v < V; ++v) {
       float* p = out + i * a->ldo + v * kLanes;
       acc[i][v] = a->carry == nullptr
@@ -264,8 +287,17 @@ HADAL_INLINE void axpy_tile(const AxpyArgs* a, int64_t i0, int64_t j0, int lanes
     }
   }
   for (int64_t k = 0; k < a->k; ++k) {
+    if (R == 1) {
+      const VF factor = set1(left[k]);
+#pragma GCC unroll 16
+      for (int v = 0; v < V; ++v) {
+        const B* p = b + k * a->ldb + v * kLanes;
+        acc[0][v] = fma(factor, lanes == kLanes ? load(p) : load_n(p, lanes), acc[0][v]);
+      }
+      continue;
+    }
     VF right[V];
-#pragma GCC unroll 4
+#pragma GCC unroll 16
     for (int v = 0; v < V; ++v) {
       const B* p = b + k * a->ldb + v * kLanes;
       right[v] = lanes == kLanes ? load(p) : load_n(p, lanes);
@@ -273,13 +305,13 @@ HADAL_INLINE void axpy_tile(const AxpyArgs* a, int64_t i0, int64_t j0, int lanes
 #pragma GCC unroll 8
     for (int i = 0; i < R; ++i) {
       const VF factor = set1(left[i * a->lda + k]);
-#pragma GCC unroll 4
+#pragma GCC unroll 16
       for (int v = 0; v < V; ++v) acc[i][v] = fma(factor, right[v], acc[i][v]);
     }
   }
 #pragma GCC unroll 8
   for (int i = 0; i < R; ++i) {
-#pragma GCC unroll 4
+#pragma GCC unroll 16
     for (int v = 0; v < V; ++v) {
       float* p = out + i * a->ldo + v * kLanes;
       if (lanes == kLanes) {
@@ -291,20 +323,24 @@ HADAL_INLINE void axpy_tile(const AxpyArgs* a, int64_t i0, int64_t j0, int lanes
   }
 }
 
-template <typename B, int R>
-void axpy_rows(const AxpyArgs* a, int64_t i0) {
-  int64_t j = 0;
-  for (; j + 4 * kLanes <= a->n; j += 4 * kLanes) axpy_tile<B, R, 4>(a, i0, j, kLanes);
-  for (; j + kLanes <= a->n; j += kLanes) axpy_tile<B, R, 1>(a, i0, j, kLanes);
-  if (j < a->n) axpy_tile<B, R, 1>(a, i0, j, static_cast<int>(a->n - j));
+/// All rows against V vectors of columns, which stay in the cache meanwhile.
+template <typename B, int V>
+void axpy_columns(const AxpyArgs* a, int64_t j, int lanes) {
+  int64_t i = 0;
+  for (; i + kTileRows <= a->m; i += kTileRows) axpy_tile<B, kTileRows, V>(a, i, j, lanes);
+  for (; i + 2 <= a->m; i += 2) axpy_tile<B, 2, V>(a, i, j, lanes);
+  if (i < a->m) axpy_tile<B, 1, V>(a, i, j, lanes);
 }
 
 template <typename B>
 void axpy(const AxpyArgs* a) {
-  int64_t i = 0;
-  for (; i + kTileRows <= a->m; i += kTileRows) axpy_rows<B, kTileRows>(a, i);
-  for (; i + 2 <= a->m; i += 2) axpy_rows<B, 2>(a, i);
-  if (i < a->m) axpy_rows<B, 1>(a, i);
+  int64_t j = 0;
+  if (a->m == 1) {  // one row: long pieces of each row of b, as memory likes it
+    for (; j + kWide * kLanes <= a->n; j += kWide * kLanes) axpy_tile<B, 1, kWide>(a, 0, j, kLanes);
+  }
+  for (; j + 4 * kLanes <= a->n; j += 4 * kLanes) axpy_columns<B, 4>(a, j, kLanes);
+  for (; j + kLanes <= a->n; j += kLanes) axpy_columns<B, 1>(a, j, kLanes);
+  if (j < a->n) axpy_columns<B, 1>(a, j, static_cast<int>(a->n - j));
 }
 
 }  // namespace
@@ -314,5 +350,5 @@ void axpy(const AxpyArgs* a) {
   {                                                                                                \
     {&isa::axpy<float>, &isa::axpy<isa::Bf16>, &isa::axpy<isa::F16>}, &isa::softmax, &isa::to_f32, \
         &isa::from_f32, &isa::sum_of_squares, &isa::scale_by, &isa::silu_mul, &isa::add_all,       \
-        &isa::add_scaled, &isa::exp_all, &isa::argmax, &isa::read_all                              \
+        &isa::add_scaled, &isa::exp_all, &isa::argmax, &isa::sum_of_exp, &isa::read_all            \
   }
