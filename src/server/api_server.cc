@@ -66,6 +66,9 @@ class ApiServerImpl final : public ApiServer {
     http.unix_path = options_.uds;
     http.max_body_bytes = static_cast<size_t>(options_.max_body_bytes);
     http.error_body = json_error;
+    http.observer = [this](const http::Exchanged& exchanged) {
+      metrics_->on_http(exchanged, router_.knows(exchanged.path));
+    };
     ASSIGN_OR_RETURN(http_, http::Server::create(std::move(http), [this](http::Request request, WriterPtr writer) {
       router_.handle(std::move(request), std::move(writer));
     }));

@@ -65,6 +65,13 @@ void ServerMetrics::on_finished(const Finished& finished) {
   }
 }
 
+void ServerMetrics::on_http(const http::Exchanged& exchanged, bool known_path) {
+  const std::string_view path = known_path ? exchanged.path : std::string_view("other");
+  registry_.counter(Metric::kHttpRequests, {exchanged.method, path, fmt::format("{}", exchanged.status)}).add(1);
+  registry_.histogram(Metric::kHttpRequestSeconds, {path}).observe(exchanged.seconds);
+  if (exchanged.client_gone) registry_.counter(Metric::kHttpClientGone).add(1);
+}
+
 std::string ServerMetrics::expose(const EngineStats& stats, bool up) {
   const auto gauge = [&](Metric metric, double value) { registry_.gauge(metric, {model_name_, kEngine}).set(value); };
   const auto counter = [&](Metric metric, int64_t total) {

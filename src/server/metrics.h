@@ -5,11 +5,12 @@
 #include <string>
 
 #include "engine/engine.h"
+#include "http/server.h"
 #include "telemetry/registry.h"
 
 namespace hadal {
 
-/// Threads: observations come from the engine's thread, expose() from any.
+/// Threads: observations come from the engine's and http's threads, expose() from any.
 class ServerMetrics final : public EngineObserver {
  public:
   /// `model_name` and `max_model_len` label and size the series.
@@ -22,6 +23,9 @@ class ServerMetrics final : public EngineObserver {
   void on_first_token(double seconds_since_arrival) override;
   void on_next_token(double seconds_since_last) override;
   void on_finished(const Finished& finished) override;
+
+  /// One answered HTTP request; from http's io threads.
+  void on_http(const http::Exchanged& exchanged, bool known_path);
 
   /// Prometheus text, with the engine's counts as they are now.
   std::string expose(const EngineStats& stats, bool up);
