@@ -1,5 +1,5 @@
-// Runs a fuzz target over every file of the folders (or files) on the command line, without libFuzzer: how the corpora
-// are replayed by gcc builds and under sanitizers. Fails if it finds no input at all.
+// Runs a fuzz target over every file of the folders (or files) on the command line, without libFuzzer: how
+// the corpora are replayed by gcc builds and under sanitizers. Fails if it finds no input at all.
 #include <algorithm>
 #include <cstdint>
 #include <cstdio>

@@ -1,7 +1,7 @@
 // Whole models against recorded logits, through the scheduler, cache and runner that serve uses.
 //
-// Cases are the folders of $HADAL_ORACLE_DIR/checkpoints (default ../shared/oracle beside the source tree) and those of
-// tests/data/checkpoints, which are always there.
+// Cases are the folders of $HADAL_ORACLE_DIR/checkpoints (default ../shared/oracle beside the source tree)
+// and those of tests/data/checkpoints, which are always there.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -44,7 +44,8 @@ std::vector<Case> all_cases() {
   if (fs::is_directory(oracle)) {
     add_cases(oracle, "", cases);
   } else {
-    std::cout << "no oracle at " << oracle << " (set HADAL_ORACLE_DIR): only tests/data/checkpoints are run\n";
+    std::cout << "no oracle at " << oracle
+              << " (set HADAL_ORACLE_DIR): only tests/data/checkpoints are run\n";
   }
   add_cases(HADAL_SOURCE_DIR "/tests/data/checkpoints", "own-", cases);
   std::sort(cases.begin(), cases.end(), [](const Case& a, const Case& b) { return a.name < b.name; });
@@ -53,7 +54,8 @@ std::vector<Case> all_cases() {
 
 std::string test_name(const testing::TestParamInfo<Case>& info) {
   std::string name = info.param.name;
-  std::replace_if(name.begin(), name.end(), [](char c) { return !std::isalnum(static_cast<unsigned char>(c)); }, '_');
+  std::replace_if(
+      name.begin(), name.end(), [](char c) { return !std::isalnum(static_cast<unsigned char>(c)); }, '_');
   return name;
 }
 
@@ -102,7 +104,8 @@ TEST_P(Oracle, Float32InOnePieceInChunksAndTokenByToken) {
 }
 
 TEST_P(Oracle, OneThreadAndTwoGiveTheSameBits) {
-  expect_same_bits(evaluate(GetParam(), {.threads = 1}), evaluate(GetParam(), {.threads = 2}), "1 and 2 threads");
+  expect_same_bits(evaluate(GetParam(), {.threads = 1}), evaluate(GetParam(), {.threads = 2}),
+                   "1 and 2 threads");
 }
 
 TEST_P(Oracle, NoKernelFallsBackToRef) {
@@ -113,8 +116,8 @@ TEST_P(Oracle, NoKernelFallsBackToRef) {
   }
 }
 
-/// By the root mean square: a single bfloat16 rounding that falls the other way can send a token to another expert, and the
-/// largest error of these small random models is then that one token's.
+/// By the root mean square: a single bfloat16 rounding that falls the other way can send a token to another
+/// expert, and the largest error of these small random models is then that one token's.
 TEST_P(Oracle, Bfloat16IsNoWorseThanItsTwin) {
   const LogitsReport fast = evaluate(GetParam(), {.dtype = "bfloat16"});
   const LogitsReport slow = evaluate(GetParam(), {.dtype = "bfloat16", .device = "ref"});

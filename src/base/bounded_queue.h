@@ -1,5 +1,5 @@
-// A bounded queue for many producers and consumers. Full is an answer (`try_push` returns false), never a block:
-// the caller turns it into 429 or 503.
+// A bounded queue for many producers and consumers. Full is an answer (`try_push` returns false), never a
+// block: the caller turns it into 429 or 503.
 #pragma once
 
 #include <chrono>

@@ -8,9 +8,9 @@ namespace hadal::internal {
 [[noreturn]] void check_failed(const char* file, int line, const char* condition, std::string_view message);
 }
 
-#define CHECK_MSG(condition, message)                                                           \
-  do {                                                                                          \
-    if (!(condition)) [[unlikely]]                                                              \
-      ::hadal::internal::check_failed(__FILE__, __LINE__, #condition, message);                 \
+#define CHECK_MSG(condition, message)                                           \
+  do {                                                                          \
+    if (!(condition)) [[unlikely]]                                              \
+      ::hadal::internal::check_failed(__FILE__, __LINE__, #condition, message); \
   } while (false)
 #define CHECK(condition) CHECK_MSG(condition, "")

@@ -18,11 +18,10 @@ void set_log_level(LogLevel level);
 LogLevel log_level();
 void log_message(LogLevel level, std::string_view message);
 
-#define HADAL_LOG_MAKER(name, level)                                        \
-  template <typename... Args>                                              \
-  void name(fmt::format_string<Args...> format, Args&&... args) {          \
-    if (level >= log_level())                                              \
-      log_message(level, fmt::format(format, std::forward<Args>(args)...)); \
+#define HADAL_LOG_MAKER(name, level)                                                                \
+  template <typename... Args>                                                                       \
+  void name(fmt::format_string<Args...> format, Args&&... args) {                                   \
+    if (level >= log_level()) log_message(level, fmt::format(format, std::forward<Args>(args)...)); \
   }
 HADAL_LOG_MAKER(log_debug, LogLevel::kDebug)
 HADAL_LOG_MAKER(log_info, LogLevel::kInfo)

@@ -1,4 +1,5 @@
-// std::mutex with clang's thread-safety annotations (libstdc++ has none). Use instead of std::mutex everywhere.
+// std::mutex with clang's thread-safety annotations (libstdc++ has none). Use instead of std::mutex
+// everywhere.
 //
 //   Mutex mutex_;
 //   int count_ GUARDED_BY(mutex_);

@@ -10,9 +10,10 @@
 //     return value;
 //   }
 //
-// Which code when: invalid_argument: the input is wrong whatever the state; not_found: a named thing is missing;
-// failed_precondition: right input, wrong state; unimplemented: understood and not supported (names the thing);
-// resource_exhausted: a limit or memory; unavailable: try again; data_loss: a damaged file; internal: our bug.
+// Which code when: invalid_argument: the input is wrong whatever the state; not_found: a named thing is
+// missing; failed_precondition: right input, wrong state; unimplemented: understood and not supported (names
+// the thing); resource_exhausted: a limit or memory; unavailable: try again; data_loss: a damaged file;
+// internal: our bug.
 #pragma once
 
 #include <fmt/core.h>
@@ -62,8 +63,8 @@ HADAL_STATUS_MAKER(internal_error, absl::StatusCode::kInternal)
 #define HADAL_CONCAT_INNER(a, b) a##b
 #define HADAL_CONCAT(a, b) HADAL_CONCAT_INNER(a, b)
 
-#define RETURN_IF_ERROR(expression)                              \
-  do {                                                           \
+#define RETURN_IF_ERROR(expression)                                                             \
+  do {                                                                                          \
     if (::absl::Status hadal_status_ = (expression); !hadal_status_.ok()) return hadal_status_; \
   } while (false)
 

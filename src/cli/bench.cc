@@ -13,15 +13,16 @@ void print_table(const BenchReport& report, const BenchOptions& options) {
   std::printf("%s, prompt %d, output %d, sequences %d, %.1f MB of weights a step\n", report.device.c_str(),
               options.prompt_tokens, options.output_tokens, options.batch,
               static_cast<double>(report.weight_bytes_per_step) / 1e6);
-  std::printf("%6s %16s %16s %14s %12s %8s\n", "round", "prefill tok/s", "decode tok/s", "decode GB/s", "read GB/s", "ratio");
+  std::printf("%6s %16s %16s %14s %12s %8s\n", "round", "prefill tok/s", "decode tok/s", "decode GB/s",
+              "read GB/s", "ratio");
   for (size_t index = 0; index < report.rounds.size(); ++index) {
     const BenchRound& round = report.rounds[index];
     std::printf("%6zu %16.1f %16.2f %14.2f %12.2f %7.0f%%\n", index + 1, round.prefill_tokens_per_s,
                 round.decode_tokens_per_s, round.decode_gb_per_s, round.read_gb_per_s,
                 100 * round.decode_gb_per_s / round.read_gb_per_s);
   }
-  std::printf("%6s %16.1f %16.2f %14s %12.2f %7.0f%%\n", "median", report.median_prefill, report.median_decode, "",
-              report.median_read, 100 * report.median_decode_ratio);
+  std::printf("%6s %16.1f %16.2f %14s %12.2f %7.0f%%\n", "median", report.median_prefill,
+              report.median_decode, "", report.median_read, 100 * report.median_decode_ratio);
 }
 
 nlohmann::ordered_json to_json(const BenchReport& report) {
@@ -47,10 +48,11 @@ int run_bench(const Arguments& arguments) {
   BenchOptions options;
   bool as_json = false;
   options.engine.max_num_seqs = 1;
-  OptionTable table("hadal bench",
-                    "Measures prefill and decode through the engine. Before and after every round the machine's read "
-                    "bandwidth is probed, so the last column compares like with like. With one sequence it is the share of "
-                    "that bandwidth at which the weights are read.");
+  OptionTable table(
+      "hadal bench",
+      "Measures prefill and decode through the engine. Before and after every round the machine's read "
+      "bandwidth is probed, so the last column compares like with like. With one sequence it is the share of "
+      "that bandwidth at which the weights are read.");
   add_model_option(table, options.engine);
   table.option("--prompt-tokens", &options.prompt_tokens, "prompt length");
   table.option("--output-tokens", &options.output_tokens, "tokens to generate");

@@ -1,6 +1,6 @@
-// The subcommands of `hadal`, one file each. A command takes the arguments after its name and returns the exit code:
-// 0 done, 1 could not be done (said on standard error), 2 not understood. Answers go to standard output, all else to
-// standard error.
+// The subcommands of `hadal`, one file each. A command takes the arguments after its name and returns the
+// exit code: 0 done, 1 could not be done (said on standard error), 2 not understood. Answers go to standard
+// output, all else to standard error.
 #pragma once
 
 #include <string>

@@ -13,11 +13,13 @@ namespace {
 int run_eval_logits(const Arguments& arguments) {
   EngineConfig config;
   std::string against;
-  OptionTable table("hadal eval logits",
-                    "Runs recorded prompts through the engine and prints one JSON line: max_error_in_std, greedy_equal, "
-                    "greedy_total, kernels. Exit code 1 if a logit is NaN.");
+  OptionTable table(
+      "hadal eval logits",
+      "Runs recorded prompts through the engine and prints one JSON line: max_error_in_std, greedy_equal, "
+      "greedy_total, kernels. Exit code 1 if a logit is NaN.");
   add_model_option(table, config);
-  table.option("--against", &against, "expected.safetensors: input_ids, logits, greedy and optionally comparable");
+  table.option("--against", &against,
+               "expected.safetensors: input_ids, logits, greedy and optionally comparable");
   add_device_options(table, config);
   table.option("--chunk", &config.chunk, "prefill in pieces of this many tokens; 0: in one piece");
   table.option("--block-size", &config.block_size, "tokens in a block of the KV cache");
@@ -30,7 +32,8 @@ int run_eval_logits(const Arguments& arguments) {
   if (!found.ok()) return report(found.status());
   const bool finite = std::isfinite(found->max_error_in_std);
   nlohmann::ordered_json line;
-  line["max_error_in_std"] = finite ? nlohmann::ordered_json(found->max_error_in_std) : nlohmann::ordered_json(nullptr);
+  line["max_error_in_std"] =
+      finite ? nlohmann::ordered_json(found->max_error_in_std) : nlohmann::ordered_json(nullptr);
   line["greedy_equal"] = found->greedy_equal;
   line["greedy_total"] = found->greedy_total;
   line["kernels"] = found->kernels;

@@ -56,7 +56,8 @@ class PrintingSink final : public OutputSink {
 StatusOr<std::vector<int32_t>> prompt_ids(const GenerateOptions& options, const LoadedEngine& loaded) {
   if (!options.chat) return loaded.tokenizer->encode(options.prompt, AddSpecial::kYes);
   if (loaded.chat_template == nullptr) {
-    return failed_precondition("{} has no chat template; leave out --chat, or give one with --chat-template", loaded.folder);
+    return failed_precondition("{} has no chat template; leave out --chat, or give one with --chat-template",
+                               loaded.folder);
   }
   ChatRequest request;
   request.messages = nlohmann::ordered_json::array();
@@ -124,10 +125,12 @@ void declare(OptionTable& table, GenerateOptions& options) {
   table.option("--seed", &options.seed, "same seed, same answer");
   table.option("--stop", &options.stop, "stop before any of these texts");
   table.option("--ignore-eos", &options.ignore_eos, "go on after the end-of-sequence token");
-  table.option("--chat-template", &options.engine.chat_template_file, "Jinja file in place of the checkpoint's template");
+  table.option("--chat-template", &options.engine.chat_template_file,
+               "Jinja file in place of the checkpoint's template");
   add_device_options(table, options.engine);
   table.option("--max-model-len", &options.engine.max_model_len, "longest context in tokens; 0: the model's");
-  table.option("--kv-cache-memory-bytes", &options.engine.kv_cache_bytes, "bytes of KV cache; 0: what one sequence needs, at most 2 GiB");
+  table.option("--kv-cache-memory-bytes", &options.engine.kv_cache_bytes,
+               "bytes of KV cache; 0: what one sequence needs, at most 2 GiB");
 }
 
 }  // namespace
@@ -135,7 +138,8 @@ void declare(OptionTable& table, GenerateOptions& options) {
 int run_generate(const Arguments& arguments) {
   GenerateOptions options;
   options.engine.max_num_seqs = 1;
-  OptionTable table("hadal generate", "Completes one prompt and writes the text to standard output as it is made.");
+  OptionTable table("hadal generate",
+                    "Completes one prompt and writes the text to standard output as it is made.");
   declare(table, options);
   if (const auto exit_code = table.parse(arguments)) return *exit_code;
   if (options.prompt.empty()) {

@@ -1,10 +1,11 @@
 // hadal inspect MODEL [--json]
+#include "lab/inspect.h"
+
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
 #include "cli/commands.h"
 #include "cli/engine_options.h"
-#include "lab/inspect.h"
 
 namespace hadal {
 namespace {
@@ -35,12 +36,14 @@ nlohmann::ordered_json to_json(const CheckpointReport& report) {
 int run_inspect(const Arguments& arguments) {
   EngineConfig config;
   bool as_json = false;
-  OptionTable table("hadal inspect",
-                    "Shows a checkpoint's architecture, parameters, bytes of cache a token, the memory it needs, and which "
-                    "kernels run it here (seen in a trial step through its first layers).");
+  OptionTable table(
+      "hadal inspect",
+      "Shows a checkpoint's architecture, parameters, bytes of cache a token, the memory it needs, and which "
+      "kernels run it here (seen in a trial step through its first layers).");
   add_model_option(table, config);
   add_device_options(table, config);
-  table.option("--max-model-len", &config.max_model_len, "context that the memory figure is for; 0: the model's");
+  table.option("--max-model-len", &config.max_model_len,
+               "context that the memory figure is for; 0: the model's");
   table.option("--json", &as_json, "as one JSON object");
   if (const auto exit_code = table.parse(arguments)) return *exit_code;
   const auto found = inspect_checkpoint(config);

@@ -5,9 +5,9 @@
 #include <string_view>
 #include <vector>
 
+#include "base/version.h"
 #include "cli/commands.h"
 #include "cli/options.h"
-#include "base/version.h"
 
 namespace hadal {
 namespace {
@@ -30,17 +30,21 @@ constexpr Command kCommands[] = {
 };
 
 void print_help(std::FILE* out) {
-  std::fprintf(out, "Hadal %s: an inference server for DeepSeek models.\n\nUsage: hadal COMMAND [options]\n\nCommands:\n",
-               kVersion);
+  std::fprintf(
+      out,
+      "Hadal %s: an inference server for DeepSeek models.\n\nUsage: hadal COMMAND [options]\n\nCommands:\n",
+      kVersion);
   for (const Command& command : kCommands) std::fprintf(out, "  %-10s %s\n", command.name, command.summary);
-  std::fprintf(out, "\n`hadal COMMAND --help` lists a command's options; `hadal --version` prints the version.\n");
+  std::fprintf(out,
+               "\n`hadal COMMAND --help` lists a command's options; `hadal --version` prints the version.\n");
 }
 
 int unknown_command(const std::string& typed) {
   std::vector<std::string> names;
   for (const Command& command : kCommands) names.emplace_back(command.name);
   std::fprintf(stderr, "hadal: unknown command '%s'", typed.c_str());
-  if (const auto meant = nearest_name(typed, names)) std::fprintf(stderr, "; did you mean '%s'?", meant->c_str());
+  if (const auto meant = nearest_name(typed, names))
+    std::fprintf(stderr, "; did you mean '%s'?", meant->c_str());
   std::fprintf(stderr, "\nTry hadal --help.\n");
   return kExitUsage;
 }

@@ -52,10 +52,12 @@ std::vector<std::string> flag_names(const std::vector<OptionRow>& rows) {
 }
 
 /// The first argument that looks like a flag and is none.
-std::optional<std::string> unknown_flag(const std::vector<std::string>& arguments, const std::vector<std::string>& known) {
+std::optional<std::string> unknown_flag(const std::vector<std::string>& arguments,
+                                        const std::vector<std::string>& known) {
   for (const std::string& argument : arguments) {
     if (argument == "--") break;
-    if (argument.size() < 2 || argument[0] != '-' || std::isdigit(static_cast<unsigned char>(argument[1]))) continue;
+    if (argument.size() < 2 || argument[0] != '-' || std::isdigit(static_cast<unsigned char>(argument[1])))
+      continue;
     const std::string name = argument.substr(0, argument.find('='));
     if (name == "-h" || std::find(known.begin(), known.end(), name) != known.end()) continue;
     return name;
@@ -78,7 +80,8 @@ std::optional<int> OptionTable::parse(const std::vector<std::string>& arguments)
     const std::vector<std::string> known = flag_names(rows_);
     if (const auto typed = unknown_flag(arguments, known)) {
       std::fprintf(stderr, "%s: unknown option %s", program_.c_str(), typed->c_str());
-      if (const auto meant = nearest_name(*typed, known)) std::fprintf(stderr, "; did you mean %s?", meant->c_str());
+      if (const auto meant = nearest_name(*typed, known))
+        std::fprintf(stderr, "; did you mean %s?", meant->c_str());
     } else {
       std::fprintf(stderr, "%s: %s", program_.c_str(), error.what());
     }

@@ -22,9 +22,10 @@ inline constexpr int kExitOk = 0;
 inline constexpr int kExitFailure = 1;  // understood, and could not be done
 inline constexpr int kExitUsage = 2;    // not understood
 
-using OptionTarget = std::variant<bool*, int32_t*, int64_t*, uint64_t*, double*, std::string*, std::vector<std::string>*,
-                                  std::optional<std::string>*, std::optional<int32_t>*, std::optional<int64_t>*,
-                                  std::optional<double>*, std::optional<uint64_t>*>;
+using OptionTarget =
+    std::variant<bool*, int32_t*, int64_t*, uint64_t*, double*, std::string*, std::vector<std::string>*,
+                 std::optional<std::string>*, std::optional<int32_t>*, std::optional<int64_t>*,
+                 std::optional<double>*, std::optional<uint64_t>*>;
 
 struct OptionRow {
   std::string names;  // "--port" or "--tensor-parallel-size,-tp"
@@ -37,9 +38,11 @@ struct OptionRow {
 
 class OptionTable {
  public:
-  OptionTable(std::string program, std::string summary) : program_(std::move(program)), summary_(std::move(summary)) {}
+  OptionTable(std::string program, std::string summary)
+      : program_(std::move(program)), summary_(std::move(summary)) {}
 
-  void option(std::string names, OptionTarget target, std::string help, std::vector<std::string> choices = {}) {
+  void option(std::string names, OptionTarget target, std::string help,
+              std::vector<std::string> choices = {}) {
     rows_.push_back({std::move(names), target, std::move(help), std::move(choices), false, false});
   }
   void positional(std::string name, OptionTarget target, std::string help) {
@@ -49,8 +52,8 @@ class OptionTable {
     rows_.push_back({std::move(name), target, std::move(help), {}, true, false});
   }
 
-  /// Fills the targets. A value is returned where the program should end with it: 0 after --help, 2 after a mistake
-  /// (which is explained on standard error).
+  /// Fills the targets. A value is returned where the program should end with it: 0 after --help, 2 after a
+  /// mistake (which is explained on standard error).
   std::optional<int> parse(const std::vector<std::string>& arguments) const;
 
   std::string help() const;

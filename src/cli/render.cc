@@ -1,4 +1,5 @@
-// hadal render DIR [--chat-template FILE]: a JSON conversation on standard input to the model's prompt, no newline added.
+// hadal render DIR [--chat-template FILE]: a JSON conversation on standard input to the model's prompt, no
+// newline added.
 #include <iostream>
 #include <iterator>
 #include <nlohmann/json.hpp>
@@ -18,7 +19,8 @@ using nlohmann::ordered_json;
 StatusOr<ChatRequest> read_conversation(const Tokenizer* tokenizer) {
   const std::string text((std::istreambuf_iterator<char>(std::cin)), std::istreambuf_iterator<char>());
   ordered_json input = ordered_json::parse(text, nullptr, /*allow_exceptions=*/false);
-  if (!input.is_object()) return invalid_argument("standard input must hold one JSON object with \"messages\"");
+  if (!input.is_object())
+    return invalid_argument("standard input must hold one JSON object with \"messages\"");
   if (tokenizer != nullptr) {  // the checkpoint's, where the conversation does not say
     if (!input.contains("bos_token")) input["bos_token"] = tokenizer->bos_token().value_or("");
     if (!input.contains("eos_token")) input["eos_token"] = tokenizer->eos_token().value_or("");
@@ -45,9 +47,10 @@ StatusOr<std::string> render(const std::string& model, const std::optional<std::
 int run_render(const Arguments& arguments) {
   std::string model;
   std::optional<std::string> template_file;
-  OptionTable table("hadal render",
-                    "Reads a JSON conversation (messages, tools, add_generation_prompt, kwargs, bos_token, eos_token, now) "
-                    "and writes the prompt.");
+  OptionTable table(
+      "hadal render",
+      "Reads a JSON conversation (messages, tools, add_generation_prompt, kwargs, bos_token, eos_token, now) "
+      "and writes the prompt.");
   table.positional("DIR", &model, "checkpoint folder, or a hub id in the local cache");
   table.option("--chat-template", &template_file, "a Jinja template to use in place of the checkpoint's own");
   if (const auto exit_code = table.parse(arguments)) return *exit_code;

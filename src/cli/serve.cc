@@ -15,17 +15,20 @@ namespace hadal {
 namespace {
 
 void add_serve_options(OptionTable& table, ServeOptions& options) {
-  table.option("--served-model-name", &options.served_model_names, "names that requests may use; default: MODEL as given");
+  table.option("--served-model-name", &options.served_model_names,
+               "names that requests may use; default: MODEL as given");
   table.option("--host", &options.host, "address to listen on");
   table.option("--port", &options.port, "TCP port; 0 picks a free one");
   table.option("--uds", &options.uds, "listen on this Unix socket in place of TCP");
-  table.option("--chat-template", &options.engine.chat_template_file, "Jinja file in place of the checkpoint's template");
+  table.option("--chat-template", &options.engine.chat_template_file,
+               "Jinja file in place of the checkpoint's template");
   table.option("--skip-tokenizer-init", &options.engine.skip_tokenizer,
                "serve a checkpoint without a tokenizer, by token ids");
   add_device_options(table, options.engine);
   add_capacity_options(table, options.engine);
   table.option("--max-body-bytes", &options.max_body_bytes, "longest request body");
-  table.option("--shutdown-timeout", &options.shutdown_timeout_s, "seconds that running requests get after SIGTERM");
+  table.option("--shutdown-timeout", &options.shutdown_timeout_s,
+               "seconds that running requests get after SIGTERM");
 }
 
 /// Blocks SIGINT and SIGTERM for every thread made from now on, so that wait_for_signal() gets them.
@@ -47,17 +50,20 @@ int serve(const ServeOptions& options) {
   if (options.uds.empty()) {
     std::fprintf(stderr,
                  "\n  curl %s/v1/chat/completions -H 'Content-Type: application/json' \\\n"
-                 "    -d '{\"model\": \"%s\", \"messages\": [{\"role\": \"user\", \"content\": \"What is 17 + 25?\"}]}'\n\n",
+                 "    -d '{\"model\": \"%s\", \"messages\": [{\"role\": \"user\", \"content\": \"What is 17 "
+                 "+ 25?\"}]}'\n\n",
                  (*server)->address().c_str(), name.c_str());
   }
   int signal = 0;
   sigwait(&signals, &signal);
-  log_info("{}: finishing what runs (at most {} s)", signal == SIGINT ? "SIGINT" : "SIGTERM", options.shutdown_timeout_s);
+  log_info("{}: finishing what runs (at most {} s)", signal == SIGINT ? "SIGINT" : "SIGTERM",
+           options.shutdown_timeout_s);
   // a second signal ends the process at once
   std::signal(SIGINT, SIG_DFL);
   std::signal(SIGTERM, SIG_DFL);
   pthread_sigmask(SIG_UNBLOCK, &signals, nullptr);
-  if (!(*server)->shut_down(std::chrono::seconds(options.shutdown_timeout_s))) log_warning("some requests were cut");
+  if (!(*server)->shut_down(std::chrono::seconds(options.shutdown_timeout_s)))
+    log_warning("some requests were cut");
   return kExitOk;
 }
 

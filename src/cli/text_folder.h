@@ -1,4 +1,5 @@
-// Where tokenize and render find a tokenizer: any folder (it need not hold a model), or a hub id in the local cache.
+// Where tokenize and render find a tokenizer: any folder (it need not hold a model), or a hub id in the local
+// cache.
 #pragma once
 
 #include <string>

@@ -60,12 +60,15 @@ Status tokenize_lines(const Tokenizer& tokenizer, const TokenizeOptions& options
 
 int run_tokenize(const Arguments& arguments) {
   TokenizeOptions options;
-  OptionTable table("hadal tokenize",
-                    "Reads JSON lines {\"text\": ...} and writes {\"ids\": [...]}, or with --decode the other way round.");
-  table.positional("DIR", &options.model, "folder with tokenizer.json (a checkpoint), or a hub id in the local cache");
+  OptionTable table(
+      "hadal tokenize",
+      "Reads JSON lines {\"text\": ...} and writes {\"ids\": [...]}, or with --decode the other way round.");
+  table.positional("DIR", &options.model,
+                   "folder with tokenizer.json (a checkpoint), or a hub id in the local cache");
   table.option("--decode", &options.decode, "read {\"ids\": [...]}, write {\"text\": ...}");
-  table.option("--special", &options.special,
-               "add the special tokens that the checkpoint's rules say (BOS); with --decode leave special tokens out");
+  table.option(
+      "--special", &options.special,
+      "add the special tokens that the checkpoint's rules say (BOS); with --decode leave special tokens out");
   if (const auto exit_code = table.parse(arguments)) return *exit_code;
   std::ios::sync_with_stdio(false);
   const auto folder = text_folder(options.model);

@@ -45,8 +45,8 @@ class TimingSink final : public OutputSink {
   bool done_ GUARDED_BY(mutex_) = false;
 };
 
-/// Weight bytes that a step of one token must read: all but the embedding table (unless it is the output matrix too), and
-/// of the routed experts those that a token uses.
+/// Weight bytes that a step of one token must read: all but the embedding table (unless it is the output
+/// matrix too), and of the routed experts those that a token uses.
 uint64_t bytes_per_step(const Checkpoint& checkpoint, const ModelConfig& config) {
   uint64_t shared = 0, routed = 0;
   for (const Checkpoint::Entry& entry : checkpoint.entries()) {
@@ -61,10 +61,12 @@ uint64_t bytes_per_step(const Checkpoint& checkpoint, const ModelConfig& config)
   return shared;
 }
 
-EngineRequest bench_request(const BenchOptions& options, int32_t vocab, int32_t which, std::shared_ptr<TimingSink> sink) {
+EngineRequest bench_request(const BenchOptions& options, int32_t vocab, int32_t which,
+                            std::shared_ptr<TimingSink> sink) {
   EngineRequest request;
   request.prompt_ids.resize(static_cast<size_t>(options.prompt_tokens));
-  uint64_t state = static_cast<uint64_t>(which) * 7919 + 17;  // any ids will do; different ones spread over experts
+  uint64_t state =
+      static_cast<uint64_t>(which) * 7919 + 17;  // any ids will do; different ones spread over experts
   for (int32_t& id : request.prompt_ids) {
     state = state * 6364136223846793005u + 1442695040888963407u;
     id = static_cast<int32_t>((state >> 33) % static_cast<uint64_t>(vocab));
@@ -118,7 +120,8 @@ double median_of(const std::vector<BenchRound>& rounds, Member member) {
 
 StatusOr<BenchReport> bench_engine(const BenchOptions& options) {
   if (options.prompt_tokens < 1 || options.output_tokens < 2 || options.batch < 1 || options.rounds < 1) {
-    return invalid_argument("--prompt-tokens, --batch and --rounds must be at least 1, --output-tokens at least 2");
+    return invalid_argument(
+        "--prompt-tokens, --batch and --rounds must be at least 1, --output-tokens at least 2");
   }
   EngineConfig config = options.engine;
   config.skip_tokenizer = true;
@@ -132,7 +135,8 @@ StatusOr<BenchReport> bench_engine(const BenchOptions& options) {
   report.weight_bytes_per_step = bytes_per_step(*checkpoint, loaded.config);
   report.device = loaded.engine->runner_info().device;
   ASSIGN_OR_RETURN(const auto probe, cpu::ReadProbe::create({.threads = config.threads}));
-  RETURN_IF_ERROR(run_round(options, loaded, report.weight_bytes_per_step).status());  // warm-up: maps the weights
+  RETURN_IF_ERROR(
+      run_round(options, loaded, report.weight_bytes_per_step).status());  // warm-up: maps the weights
   double before = probe->pass();
   for (int32_t index = 0; index < options.rounds; ++index) {
     ASSIGN_OR_RETURN(BenchRound round, run_round(options, loaded, report.weight_bytes_per_step));
@@ -141,7 +145,8 @@ StatusOr<BenchReport> bench_engine(const BenchOptions& options) {
     before = after;
     report.rounds.push_back(round);
   }
-  report.median_prefill = median_of(report.rounds, [](const BenchRound& r) { return r.prefill_tokens_per_s; });
+  report.median_prefill =
+      median_of(report.rounds, [](const BenchRound& r) { return r.prefill_tokens_per_s; });
   report.median_decode = median_of(report.rounds, [](const BenchRound& r) { return r.decode_tokens_per_s; });
   report.median_read = median_of(report.rounds, [](const BenchRound& r) { return r.read_gb_per_s; });
   report.median_decode_ratio =

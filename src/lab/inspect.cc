@@ -19,16 +19,18 @@ bool has_suffix(std::string_view text, std::string_view end) {
 
 bool belongs_to_mtp(std::string_view name, const ModelConfig& config) {
   if (name.substr(0, kLayerPrefix.size()) != kLayerPrefix) return false;
-  const std::string number(name.substr(kLayerPrefix.size(), name.find('.', kLayerPrefix.size()) - kLayerPrefix.size()));
-  return !number.empty() && number.size() < 7 && number.find_first_not_of("0123456789") == std::string::npos &&
-         std::stoi(number) >= config.layers;
+  const std::string number(
+      name.substr(kLayerPrefix.size(), name.find('.', kLayerPrefix.size()) - kLayerPrefix.size()));
+  return !number.empty() && number.size() < 7 &&
+         number.find_first_not_of("0123456789") == std::string::npos && std::stoi(number) >= config.layers;
 }
 
 /// Parameters that a tensor stands for: scales and zeros describe others and count nothing.
 uint64_t parameters_of(std::string_view name, const TensorView& view) {
   const auto elements = static_cast<uint64_t>(view.elements());
   if (has_suffix(name, ".qweight")) return elements * kAwqPack;
-  if (has_suffix(name, ".qzeros") || has_suffix(name, ".scales") || has_suffix(name, ".weight_scale_inv")) return 0;
+  if (has_suffix(name, ".qzeros") || has_suffix(name, ".scales") || has_suffix(name, ".weight_scale_inv"))
+    return 0;
   return elements;
 }
 
@@ -54,7 +56,8 @@ void count_tensors(const Checkpoint& checkpoint, CheckpointReport& report) {
 /// One short request through the first layers (a dense and a mixture layer), to see which kernels it meets.
 Status trial_step(EngineConfig config, CheckpointReport& report) {
   const ModelConfig& model = report.config;
-  config.only_layers = model.moe.routed > 0 ? std::min(model.layers, model.moe.first_dense + model.moe.layer_freq) : 1;
+  config.only_layers =
+      model.moe.routed > 0 ? std::min(model.layers, model.moe.first_dense + model.moe.layer_freq) : 1;
   config.skip_tokenizer = true;
   config.max_model_len = std::min(model.max_position, 64);
   config.max_num_seqs = 1;
@@ -93,12 +96,13 @@ std::string human_count(uint64_t count) {
 std::string attention_text(const ModelConfig& config) {
   if (config.mla) {
     const MlaConfig& mla = *config.mla;
-    return fmt::format("MLA, {} heads, latent {}, rotary {}, nope {}, value {}, query compression {}", config.heads,
-                       mla.kv_lora_rank, mla.rope, mla.nope, mla.v,
+    return fmt::format("MLA, {} heads, latent {}, rotary {}, nope {}, value {}, query compression {}",
+                       config.heads, mla.kv_lora_rank, mla.rope, mla.nope, mla.v,
                        mla.q_lora_rank > 0 ? fmt::format("{}", mla.q_lora_rank) : "none");
   }
   const GqaConfig& gqa = *config.gqa;
-  const auto windows = std::count_if(gqa.layer_window.begin(), gqa.layer_window.end(), [](int32_t w) { return w > 0; });
+  const auto windows =
+      std::count_if(gqa.layer_window.begin(), gqa.layer_window.end(), [](int32_t w) { return w > 0; });
   return fmt::format("GQA, {} heads, {} KV heads of {}{}", config.heads, gqa.kv_heads, gqa.head_dim,
                      windows > 0 ? fmt::format(", sliding window in {} layers", windows) : "");
 }
@@ -106,15 +110,18 @@ std::string attention_text(const ModelConfig& config) {
 std::string feed_forward_text(const ModelConfig& config) {
   if (config.moe.routed == 0) return fmt::format("dense, width {}", config.intermediate);
   const MoeConfig& moe = config.moe;
-  return fmt::format("{} experts of width {}, {} a token, {} shared; first {} layers dense", moe.routed, moe.intermediate,
-                     moe.top_k, moe.shared, moe.first_dense);
+  return fmt::format("{} experts of width {}, {} a token, {} shared; first {} layers dense", moe.routed,
+                     moe.intermediate, moe.top_k, moe.shared, moe.first_dense);
 }
 
 std::string quant_text(const QuantConfig& quant) {
   switch (quant.method) {
-    case QuantMethod::kNone: return "none";
-    case QuantMethod::kFp8: return fmt::format("fp8 e4m3, blocks of {} x {}", quant.block_rows, quant.block_cols);
-    case QuantMethod::kAwq: return fmt::format("AWQ int4, groups of {}", quant.group);
+    case QuantMethod::kNone:
+      return "none";
+    case QuantMethod::kFp8:
+      return fmt::format("fp8 e4m3, blocks of {} x {}", quant.block_rows, quant.block_cols);
+    case QuantMethod::kAwq:
+      return fmt::format("AWQ int4, groups of {}", quant.group);
   }
   return "";
 }
@@ -133,8 +140,8 @@ StatusOr<CheckpointReport> inspect_checkpoint(const EngineConfig& config) {
   ASSIGN_OR_RETURN(report.cache, cache_dtype(config.kv_cache_dtype, report.compute));
   report.cache_bytes_per_token = cache_bytes_per_token(cache_groups_of(report.config, report.cache));
   report.max_model_len = config.max_model_len > 0 ? config.max_model_len : report.config.max_position;
-  report.memory_bytes = report.weight_bytes +
-                        static_cast<uint64_t>(report.cache_bytes_per_token) * static_cast<uint64_t>(report.max_model_len);
+  report.memory_bytes = report.weight_bytes + static_cast<uint64_t>(report.cache_bytes_per_token) *
+                                                  static_cast<uint64_t>(report.max_model_len);
   RETURN_IF_ERROR(trial_step(config, report));
   return report;
 }
@@ -152,18 +159,22 @@ std::string to_text(const CheckpointReport& report) {
   line("feed-forward", feed_forward_text(config));
   line("context", fmt::format("{} tokens", config.max_position));
   line("quantisation", quant_text(config.quant));
-  line("parameters", fmt::format("{} ({} active a token)", human_count(report.parameters), human_count(report.active_parameters)));
+  line("parameters", fmt::format("{} ({} active a token)", human_count(report.parameters),
+                                 human_count(report.active_parameters)));
   if (report.mtp_parameters > 0) line("skipped (MTP)", human_count(report.mtp_parameters));
   std::string dtypes;
   for (const auto& [name, bytes] : report.bytes_by_dtype) {
     dtypes += fmt::format("{}{} {}", dtypes.empty() ? "" : ", ", name, human_bytes(bytes));
   }
   line("weights", fmt::format("{} ({})", human_bytes(report.weight_bytes), dtypes));
-  line("KV cache", fmt::format("{} bytes a token ({})", report.cache_bytes_per_token, dtype_name(report.cache)));
-  line("memory needed", fmt::format("{} for one sequence of {} tokens", human_bytes(report.memory_bytes), report.max_model_len));
+  line("KV cache",
+       fmt::format("{} bytes a token ({})", report.cache_bytes_per_token, dtype_name(report.cache)));
+  line("memory needed", fmt::format("{} for one sequence of {} tokens", human_bytes(report.memory_bytes),
+                                    report.max_model_len));
   line("compute", std::string(dtype_name(report.compute)));
   line("device", report.device);
-  for (size_t index = 0; index < report.kernels.size(); ++index) line(index == 0 ? "kernels" : "", report.kernels[index]);
+  for (size_t index = 0; index < report.kernels.size(); ++index)
+    line(index == 0 ? "kernels" : "", report.kernels[index]);
   return text;
 }
 

@@ -15,7 +15,8 @@ namespace hadal {
 struct CheckpointReport {
   std::string folder;
   ModelConfig config;
-  uint64_t parameters = 0;         // of the decoder (packed 4-bit weights counted as what they hold), MTP layers apart
+  uint64_t parameters =
+      0;  // of the decoder (packed 4-bit weights counted as what they hold), MTP layers apart
   uint64_t mtp_parameters = 0;     // skipped
   uint64_t active_parameters = 0;  // that one token meets
   uint64_t weight_bytes = 0;       // on disk, mapped

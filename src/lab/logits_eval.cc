@@ -21,7 +21,8 @@ struct Recording {
 StatusOr<TensorView> member(const SafetensorsFile& file, std::string_view name, int rank) {
   const TensorView* view = file.find(name);
   if (view == nullptr) return not_found("{}: no tensor {}", file.path(), name);
-  if (view->shape.rank() != rank) return invalid_argument("{}: {} must have {} dimensions", file.path(), name, rank);
+  if (view->shape.rank() != rank)
+    return invalid_argument("{}: {} must have {} dimensions", file.path(), name, rank);
   return *view;
 }
 
@@ -36,15 +37,18 @@ StatusOr<Recording> read_recording(const std::string& path) {
   recording.vocab = logits.shape[2];
   recording.continued = greedy.shape[1];
   if (logits.shape[0] != recording.sequences || logits.shape[1] != recording.length ||
-      greedy.shape[0] != recording.sequences || logits.dtype != DType::kF32 || recording.sequences * recording.length == 0) {
-    return invalid_argument("{}: input_ids [B, T], logits [B, T, V] in F32 and greedy [B, N] do not fit together", path);
+      greedy.shape[0] != recording.sequences || logits.dtype != DType::kF32 ||
+      recording.sequences * recording.length == 0) {
+    return invalid_argument(
+        "{}: input_ids [B, T], logits [B, T, V] in F32 and greedy [B, N] do not fit together", path);
   }
   ASSIGN_OR_RETURN(recording.input_ids, to_integers(ids));
   ASSIGN_OR_RETURN(recording.greedy, to_integers(greedy));
   recording.logits = to_floats(logits);
   if (file->find("comparable") != nullptr) {
     ASSIGN_OR_RETURN(const TensorView comparable, member(*file, "comparable", 2));
-    if (!(comparable.shape == ids.shape)) return invalid_argument("{}: comparable must have input_ids' shape", path);
+    if (!(comparable.shape == ids.shape))
+      return invalid_argument("{}: comparable must have input_ids' shape", path);
     ASSIGN_OR_RETURN(recording.comparable, to_integers(comparable));
   }
   return recording;
@@ -80,7 +84,8 @@ struct Errors {
   bool not_a_number = false;
 };
 
-void add_errors(const Recording& recording, int64_t sequence, const std::vector<float>& logits, Errors& errors) {
+void add_errors(const Recording& recording, int64_t sequence, const std::vector<float>& logits,
+                Errors& errors) {
   for (int64_t position = 0; position < recording.length; ++position) {
     const int64_t row = sequence * recording.length + position;
     const bool counts = recording.comparable.empty() || recording.comparable[static_cast<size_t>(row)] != 0;
@@ -88,7 +93,8 @@ void add_errors(const Recording& recording, int64_t sequence, const std::vector<
       const float found = logits[static_cast<size_t>(position * recording.vocab + token)];
       errors.not_a_number |= std::isnan(found);
       if (!counts) continue;
-      const double error = std::abs(double{found} - recording.logits[static_cast<size_t>(row * recording.vocab + token)]);
+      const double error =
+          std::abs(double{found} - recording.logits[static_cast<size_t>(row * recording.vocab + token)]);
       errors.largest = std::max(errors.largest, error);
       errors.squares += error * error;
       ++errors.count;
@@ -96,11 +102,12 @@ void add_errors(const Recording& recording, int64_t sequence, const std::vector<
   }
 }
 
-Status compare(const Recording& recording, int64_t sequence, const Collected& found, Errors& errors, LogitsReport& report) {
+Status compare(const Recording& recording, int64_t sequence, const Collected& found, Errors& errors,
+               LogitsReport& report) {
   if (!found.error.ok()) return found.error;
   if (found.prompt_logits.size() != static_cast<size_t>(recording.length * recording.vocab)) {
-    return internal_error("sequence {}: {} logits came back, {} were expected", sequence, found.prompt_logits.size(),
-                          recording.length * recording.vocab);
+    return internal_error("sequence {}: {} logits came back, {} were expected", sequence,
+                          found.prompt_logits.size(), recording.length * recording.vocab);
   }
   report.logits.insert(report.logits.end(), found.prompt_logits.begin(), found.prompt_logits.end());
   add_errors(recording, sequence, found.prompt_logits, errors);
@@ -141,12 +148,14 @@ StatusOr<LogitsReport> evaluate_logits(EngineConfig config, const std::string& e
   LogitsReport report;
   Errors errors;
   for (int64_t sequence = 0; sequence < recording.sequences; ++sequence) {
-    RETURN_IF_ERROR(compare(recording, sequence, sinks[static_cast<size_t>(sequence)]->wait(), errors, report));
+    RETURN_IF_ERROR(
+        compare(recording, sequence, sinks[static_cast<size_t>(sequence)]->wait(), errors, report));
   }
   const double deviation = standard_deviation(recording.logits);
   const double nan = std::numeric_limits<double>::quiet_NaN();
   report.max_error_in_std = errors.not_a_number ? nan : errors.largest / deviation;
-  report.rms_error_in_std = std::sqrt(errors.squares / static_cast<double>(std::max<int64_t>(errors.count, 1))) / deviation;
+  report.rms_error_in_std =
+      std::sqrt(errors.squares / static_cast<double>(std::max<int64_t>(errors.count, 1))) / deviation;
   loaded.engine.reset();  // the engine's thread runs the device until here
   report.kernels = loaded.device->kernels_used();
   return report;

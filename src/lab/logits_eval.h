@@ -1,8 +1,9 @@
-// Compares a checkpoint's logits and greedy tokens with recorded ones, through the same scheduler, cache and model that
-// `hadal serve` runs.
+// Compares a checkpoint's logits and greedy tokens with recorded ones, through the same scheduler, cache and
+// model that `hadal serve` runs.
 //
-// `expected.safetensors` holds input_ids [B, T] I64; logits [B, T, V] F32, every position; greedy [B, N] I64, tokens
-// continued greedily (EOS does not stop them); and optionally comparable [B, T] I64, 0 where a right engine may differ.
+// `expected.safetensors` holds input_ids [B, T] I64; logits [B, T, V] F32, every position; greedy [B, N] I64,
+// tokens continued greedily (EOS does not stop them); and optionally comparable [B, T] I64, 0 where a right
+// engine may differ.
 #pragma once
 
 #include <cstdint>
@@ -15,8 +16,10 @@
 namespace hadal {
 
 struct LogitsReport {
-  double max_error_in_std = 0.0;  // largest |difference| / standard deviation of the expected logits; NaN if one is
-  double rms_error_in_std = 0.0;  // the same of the root mean square: steadier where a router's near-tie falls the other way
+  double max_error_in_std =
+      0.0;  // largest |difference| / standard deviation of the expected logits; NaN if one is
+  double rms_error_in_std =
+      0.0;  // the same of the root mean square: steadier where a router's near-tie falls the other way
   int64_t greedy_equal = 0;
   int64_t greedy_total = 0;
   std::vector<std::string> kernels;  // that ran, sorted

@@ -42,14 +42,15 @@ class Decoder final : public Model {
   Status embed(const LayerContext& context) {
     const DeviceTensor& table = parts_.embedding;
     return context.device.run(context.stream, OpKind::kEmbed,
-                              EmbedArgs{.table = Mat{const_cast<void*>(table.data), parts_.config.vocab, hidden_width(),
-                                                     hidden_width(), table.dtype},
+                              EmbedArgs{.table = Mat{const_cast<void*>(table.data), parts_.config.vocab,
+                                                     hidden_width(), hidden_width(), table.dtype},
                                         .ids = context.batch->token_ids,
                                         .out = hidden(context)});
   }
 
   /// residual += delta (summed over ranks), then its norm. Without `delta` the residual alone.
-  Status reduce_and_norm(const LayerContext& context, Mat delta, Mat residual, const DeviceTensor& weight, Mat out) {
+  Status reduce_and_norm(const LayerContext& context, Mat delta, Mat residual, const DeviceTensor& weight,
+                         Mat out) {
     return context.device.run(
         context.stream, OpKind::kAllReduceNorm,
         AllReduceNormArgs{.workspace = {},
@@ -83,16 +84,20 @@ class Decoder final : public Model {
     const Mat normed = rows(Slot::kLogitNormed, context.compute);
     RETURN_IF_ERROR(context.device.run(
         context.stream, OpKind::kGather,
-        GatherArgs{.x = hidden(context), .rows = args.logit_rows, .count = args.logit_count, .out = residual}));
+        GatherArgs{
+            .x = hidden(context), .rows = args.logit_rows, .count = args.logit_count, .out = residual}));
     RETURN_IF_ERROR(context.device.run(context.stream, OpKind::kGather,
                                        GatherArgs{.x = context.delta(hidden_width()),
                                                   .rows = args.logit_rows,
                                                   .count = args.logit_count,
                                                   .out = delta}));
     RETURN_IF_ERROR(reduce_and_norm(context, delta, residual, parts_.final_norm, normed));
-    return context.device.run(
-        context.stream, OpKind::kLinear,
-        LinearArgs{.workspace = {}, .x = normed, .weight = parts_.lm_head.member(0), .out = args.logits, .accumulate = 0});
+    return context.device.run(context.stream, OpKind::kLinear,
+                              LinearArgs{.workspace = {},
+                                         .x = normed,
+                                         .weight = parts_.lm_head.member(0),
+                                         .out = args.logits,
+                                         .accumulate = 0});
   }
 
   DecoderParts parts_;
@@ -103,15 +108,16 @@ Status load_rope_table(DecoderParts& parts) {
   const std::vector<float> table = rope_table(parts.config.rope, dim, parts.options.max_model_len);
   const uint64_t bytes = table.size() * sizeof(float);
   ASSIGN_OR_RETURN(parts.rope_table.owned, parts.device->allocate(bytes));
-  RETURN_IF_ERROR(
-      parts.device->copy(nullptr, parts.rope_table.owned.data(), table.data(), bytes, CopyKind::kHostToDevice));
+  RETURN_IF_ERROR(parts.device->copy(nullptr, parts.rope_table.owned.data(), table.data(), bytes,
+                                     CopyKind::kHostToDevice));
   parts.rope_table.data = parts.rope_table.owned.data();
   return OkStatus();
 }
 
 Status load_ends(DecoderParts& parts, WeightLoader& weights) {
   const ModelConfig& config = parts.config;
-  ASSIGN_OR_RETURN(parts.embedding, weights.tensor("model.embed_tokens.weight", {config.vocab, config.hidden}));
+  ASSIGN_OR_RETURN(parts.embedding,
+                   weights.tensor("model.embed_tokens.weight", {config.vocab, config.hidden}));
   ASSIGN_OR_RETURN(parts.final_norm, weights.tensor("model.norm.weight", {config.hidden}));
   const std::string head = config.tie_embeddings ? "model.embed_tokens" : "lm_head";
   ASSIGN_OR_RETURN(const WeightRef lm_head, weights.linear(head, config.vocab, config.hidden));
@@ -162,7 +168,8 @@ StatusOr<std::unique_ptr<Model>> make_decoder(DecoderParts parts, LayerMaker& ma
   RETURN_IF_ERROR(load_ends(parts, weights));
   RETURN_IF_ERROR(load_layers(parts, maker, weights));
   RETURN_IF_ERROR(parts.scratch->allocate(*parts.device));
-  for (const std::string& name : weights.unused()) log_warning("tensor {} of the checkpoint is not used", name);
+  for (const std::string& name : weights.unused())
+    log_warning("tensor {} of the checkpoint is not used", name);
   return std::unique_ptr<Model>(std::make_unique<Decoder>(std::move(parts)));
 }
 

@@ -45,7 +45,8 @@ struct LayerMaker {
   virtual ~LayerMaker() = default;
   virtual StatusOr<std::unique_ptr<AttentionLayer>> attention(int32_t layer, const float* rope_table,
                                                               WeightLoader& weights, Scratch& scratch) = 0;
-  virtual StatusOr<std::unique_ptr<FeedForward>> feed_forward(int32_t layer, WeightLoader& weights, Scratch& scratch) = 0;
+  virtual StatusOr<std::unique_ptr<FeedForward>> feed_forward(int32_t layer, WeightLoader& weights,
+                                                              Scratch& scratch) = 0;
 };
 
 StatusOr<std::unique_ptr<Model>> make_decoder(DecoderParts parts, LayerMaker& maker);

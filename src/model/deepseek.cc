@@ -13,13 +13,14 @@ class DeepseekLayers final : public LayerMaker {
   DeepseekLayers(const ModelConfig& config, DType compute, Device& device)
       : config_(config), compute_(compute), device_(device) {}
 
-  StatusOr<std::unique_ptr<AttentionLayer>> attention(int32_t layer, const float* rope_table, WeightLoader& weights,
-                                                      Scratch& scratch) override {
-    return make_mla_layer(config_, fmt::format("model.layers.{}.self_attn", layer), compute_, rope_table, weights,
-                          device_, scratch);
+  StatusOr<std::unique_ptr<AttentionLayer>> attention(int32_t layer, const float* rope_table,
+                                                      WeightLoader& weights, Scratch& scratch) override {
+    return make_mla_layer(config_, fmt::format("model.layers.{}.self_attn", layer), compute_, rope_table,
+                          weights, device_, scratch);
   }
 
-  StatusOr<std::unique_ptr<FeedForward>> feed_forward(int32_t layer, WeightLoader& weights, Scratch& scratch) override {
+  StatusOr<std::unique_ptr<FeedForward>> feed_forward(int32_t layer, WeightLoader& weights,
+                                                      Scratch& scratch) override {
     const std::string prefix = fmt::format("model.layers.{}.mlp", layer);
     return config_.is_moe_layer(layer) ? make_moe(config_, prefix, compute_, weights, device_, scratch)
                                        : make_dense_mlp(config_, prefix, compute_, weights, device_, scratch);
@@ -41,7 +42,8 @@ std::vector<CacheGroupLayout> deepseek_cache_groups(const ModelConfig& config, D
   group.dtype = cache;
   // the rotary part keeps 16 bits under an 8-bit cache: its error is not averaged over the latent's width
   group.rope_dtype = bytes_of(cache) == 1 ? DType::kBF16 : cache;
-  group.token_bytes = config.mla->kv_lora_rank * bytes_of(group.dtype) + config.mla->rope * bytes_of(group.rope_dtype);
+  group.token_bytes =
+      config.mla->kv_lora_rank * bytes_of(group.dtype) + config.mla->rope * bytes_of(group.rope_dtype);
   return {group};
 }
 

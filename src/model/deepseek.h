@@ -1,4 +1,5 @@
-// DeepSeek-V2, V2-Lite, V3, R1, V3.1: multi-head latent attention, dense layers first, then mixture of experts.
+// DeepSeek-V2, V2-Lite, V3, R1, V3.1: multi-head latent attention, dense layers first, then mixture of
+// experts.
 #pragma once
 
 #include <memory>

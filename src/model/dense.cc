@@ -10,16 +10,19 @@ namespace {
 
 class DenseLayers final : public LayerMaker {
  public:
-  DenseLayers(const ModelConfig& config, const std::vector<CacheGroupLayout>& groups, DType compute, Device& device)
+  DenseLayers(const ModelConfig& config, const std::vector<CacheGroupLayout>& groups, DType compute,
+              Device& device)
       : config_(config), groups_(groups), compute_(compute), device_(device) {}
 
-  StatusOr<std::unique_ptr<AttentionLayer>> attention(int32_t layer, const float* rope_table, WeightLoader& weights,
-                                                      Scratch& scratch) override {
+  StatusOr<std::unique_ptr<AttentionLayer>> attention(int32_t layer, const float* rope_table,
+                                                      WeightLoader& weights, Scratch& scratch) override {
     return make_gqa_layer(config_, {layer, group_of(layer)}, compute_, rope_table, weights, device_, scratch);
   }
 
-  StatusOr<std::unique_ptr<FeedForward>> feed_forward(int32_t layer, WeightLoader& weights, Scratch& scratch) override {
-    return make_dense_mlp(config_, fmt::format("model.layers.{}.mlp", layer), compute_, weights, device_, scratch);
+  StatusOr<std::unique_ptr<FeedForward>> feed_forward(int32_t layer, WeightLoader& weights,
+                                                      Scratch& scratch) override {
+    return make_dense_mlp(config_, fmt::format("model.layers.{}.mlp", layer), compute_, weights, device_,
+                          scratch);
   }
 
  private:
@@ -44,7 +47,8 @@ std::vector<CacheGroupLayout> dense_cache_groups(const ModelConfig& config, DTyp
   std::vector<CacheGroupLayout> groups;
   for (int32_t layer = 0; layer < config.layers; ++layer) {
     const int32_t window = gqa.layer_window[static_cast<size_t>(layer)];
-    auto group = std::find_if(groups.begin(), groups.end(), [&](const auto& candidate) { return candidate.window == window; });
+    auto group = std::find_if(groups.begin(), groups.end(),
+                              [&](const auto& candidate) { return candidate.window == window; });
     if (group == groups.end()) {
       CacheGroupLayout made;
       made.name = window > 0 ? "gqa_window" : "gqa";

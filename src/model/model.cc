@@ -5,7 +5,8 @@
 
 namespace hadal {
 
-StatusOr<std::unique_ptr<Model>> Model::create(const ModelConfig& config, std::shared_ptr<const Checkpoint> checkpoint,
+StatusOr<std::unique_ptr<Model>> Model::create(const ModelConfig& config,
+                                               std::shared_ptr<const Checkpoint> checkpoint,
                                                std::shared_ptr<Device> device, Communicator& communicator,
                                                const ModelOptions& options) {
   if (options.compute != DType::kF32 && options.compute != DType::kBF16) {
@@ -27,7 +28,8 @@ std::vector<CacheGroupLayout> cache_groups_of(const ModelConfig& config, DType c
 
 int64_t cache_bytes_per_token(const std::vector<CacheGroupLayout>& groups) {
   int64_t bytes = 0;
-  for (const CacheGroupLayout& group : groups) bytes += group.token_bytes * static_cast<int64_t>(group.layers.size());
+  for (const CacheGroupLayout& group : groups)
+    bytes += group.token_bytes * static_cast<int64_t>(group.layers.size());
   return bytes;
 }
 

@@ -1,5 +1,6 @@
-// A model on one rank: weights prepared on a device, and the forward pass over a batch of tokens with a paged cache.
-// `deepseek` (MLA, mixture of experts) and `dense` (Llama, Qwen2) are written once against Device and Communicator.
+// A model on one rank: weights prepared on a device, and the forward pass over a batch of tokens with a paged
+// cache. `deepseek` (MLA, mixture of experts) and `dense` (Llama, Qwen2) are written once against Device and
+// Communicator.
 //
 // Threads: one thread at a time (the runner's). Ownership: the model keeps checkpoint and device alive.
 #pragma once
@@ -21,38 +22,39 @@ enum class CacheRetention : uint8_t { kFull, kWindow, kState };
 
 /// One cache group as the attention kind declares it: layers that share a block table.
 struct CacheGroupLayout {
-  std::string name;              // "mla", "gqa", "gqa_window"
-  std::vector<int32_t> layers;   // model layers, ascending
-  int64_t token_bytes = 0;       // of one layer's record
+  std::string name;             // "mla", "gqa", "gqa_window"
+  std::vector<int32_t> layers;  // model layers, ascending
+  int64_t token_bytes = 0;      // of one layer's record
   CacheRetention retention = CacheRetention::kFull;
-  int32_t window = 0;            // kWindow: keys with 0 <= i - j < window are read
+  int32_t window = 0;              // kWindow: keys with 0 <= i - j < window are read
   DType dtype = DType::kF32;       // latent, keys, values
   DType rope_dtype = DType::kF32;  // MLA's rotary key (stays bf16 under an fp8 cache)
   int32_t default_block_tokens = 64;
 };
 
 struct ModelOptions {
-  DType compute = DType::kBF16;    // kF32 or kBF16: dtype of every matrix product's activations
-  DType cache = DType::kBF16;      // kF32, kBF16, kF8E4M3, kF8E5M2
-  int32_t max_tokens = 512;        // rows of the largest step
-  int32_t max_logit_rows = 64;     // rows of the largest step that want logits
-  int32_t max_model_len = 4096;    // positions the rotary table covers
+  DType compute = DType::kBF16;  // kF32 or kBF16: dtype of every matrix product's activations
+  DType cache = DType::kBF16;    // kF32, kBF16, kF8E4M3, kF8E5M2
+  int32_t max_tokens = 512;      // rows of the largest step
+  int32_t max_logit_rows = 64;   // rows of the largest step that want logits
+  int32_t max_model_len = 4096;  // positions the rotary table covers
 };
 
 /// One step's inputs. Everything lies in device memory at addresses that stay the same from step to step.
 struct ForwardArgs {
   BackendStream* stream = nullptr;
   const BatchMeta* batch = nullptr;
-  const GroupMeta* groups = nullptr;         // one per cache group, in cache_groups() order
-  const int32_t* logit_rows = nullptr;       // [logit_count] rows of the batch whose logits are wanted
+  const GroupMeta* groups = nullptr;    // one per cache group, in cache_groups() order
+  const int32_t* logit_rows = nullptr;  // [logit_count] rows of the batch whose logits are wanted
   int64_t logit_count = 0;
-  Mat logits;                                // out [logit_count, vocab] F32
+  Mat logits;  // out [logit_count, vocab] F32
 };
 
 class Model {
  public:
   /// Loads and prepares the weights. Errors name the tensor or the config key.
-  static StatusOr<std::unique_ptr<Model>> create(const ModelConfig& config, std::shared_ptr<const Checkpoint> checkpoint,
+  static StatusOr<std::unique_ptr<Model>> create(const ModelConfig& config,
+                                                 std::shared_ptr<const Checkpoint> checkpoint,
                                                  std::shared_ptr<Device> device, Communicator& communicator,
                                                  const ModelOptions& options);
   virtual ~Model() = default;

@@ -1,5 +1,5 @@
-// Activation buffers that all layers share: one fixed address a slot, sized for the largest step. Layers reserve while
-// they are built, `allocate` runs once, then views are cheap.
+// Activation buffers that all layers share: one fixed address a slot, sized for the largest step. Layers
+// reserve while they are built, `allocate` runs once, then views are cheap.
 #pragma once
 
 #include <array>
@@ -12,16 +12,24 @@
 namespace hadal {
 
 enum class Slot : int32_t {
-  kHidden,   // the residual stream [tokens, hidden] F32
-  kNormed,   // input of attention and feed-forward, compute dtype
-  kDelta,    // their output, F32
-  kQuery, kQueryLatent, kQueryNormed,
+  kHidden,  // the residual stream [tokens, hidden] F32
+  kNormed,  // input of attention and feed-forward, compute dtype
+  kDelta,   // their output, F32
+  kQuery,
+  kQueryLatent,
+  kQueryNormed,
   kKeyValue,  // MLA: latent and rotary key; GQA: keys
   kValue,
   kAttention,  // compute dtype
-  kGate, kUp, kHiddenMlp,
-  kRouterLogits, kRouteIds, kRouteWeights,
-  kLogitHidden, kLogitDelta, kLogitNormed,
+  kGate,
+  kUp,
+  kHiddenMlp,
+  kRouterLogits,
+  kRouteIds,
+  kRouteWeights,
+  kLogitHidden,
+  kLogitDelta,
+  kLogitNormed,
   kCount
 };
 

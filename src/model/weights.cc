@@ -7,7 +7,9 @@ constexpr int64_t kAwqPack = 8;  // 4-bit values in an int32 word
 
 int64_t ceil_div(int64_t value, int64_t by) { return (value + by - 1) / by; }
 
-bool is_dense_dtype(DType dtype) { return dtype == DType::kF32 || dtype == DType::kBF16 || dtype == DType::kF16; }
+bool is_dense_dtype(DType dtype) {
+  return dtype == DType::kF32 || dtype == DType::kBF16 || dtype == DType::kF16;
+}
 
 /// The layer number in "model.layers.N.…", or -1.
 int64_t layer_of(const std::string& name) {
@@ -29,8 +31,8 @@ bool WeightLoader::has(const std::string& tensor) const { return checkpoint_->co
 StatusOr<TensorView> WeightLoader::take(const std::string& name, const Shape& shape) {
   ASSIGN_OR_RETURN(const TensorView view, checkpoint_->find(name));
   if (!(view.shape == shape)) {
-    return invalid_argument("tensor {} has shape {}, but config.json asks for {}", name, view.shape.to_string(),
-                            shape.to_string());
+    return invalid_argument("tensor {} has shape {}, but config.json asks for {}", name,
+                            view.shape.to_string(), shape.to_string());
   }
   used_.insert(name);
   return view;
@@ -66,33 +68,40 @@ StatusOr<DeviceTensor> WeightLoader::tensor_f32(const std::string& name, const S
   return upload(values.data(), DType::kF32, values.size() * sizeof(float));
 }
 
-StatusOr<WeightRef> WeightLoader::linear(const std::string& module, int64_t rows, int64_t cols, BiasWanted bias) {
-  StatusOr<WeightRef> ref = has(module + ".qweight") ? awq(module, rows, cols) : dense_or_fp8(module, rows, cols);
+StatusOr<WeightRef> WeightLoader::linear(const std::string& module, int64_t rows, int64_t cols,
+                                         BiasWanted bias) {
+  StatusOr<WeightRef> ref =
+      has(module + ".qweight") ? awq(module, rows, cols) : dense_or_fp8(module, rows, cols);
   RETURN_IF_ERROR(ref.status());
   if (bias == BiasWanted::kYes) {
     RETURN_IF_ERROR(add_bias(module, *ref));
   } else if (has(module + ".bias")) {
-    return invalid_argument("tensor {}.bias is in the checkpoint, but config.json says that this module has no bias", module);
+    return invalid_argument(
+        "tensor {}.bias is in the checkpoint, but config.json says that this module has no bias", module);
   }
   return ref;
 }
 
 StatusOr<WeightRef> WeightLoader::dense_or_fp8(const std::string& module, int64_t rows, int64_t cols) {
   ASSIGN_OR_RETURN(const TensorView weight, take(module + ".weight", {rows, cols}));
-  WeightRef ref{.format = WeightFormat::kDense, .dtype = weight.dtype, .rows = rows, .cols = cols, .data = weight.data};
+  WeightRef ref{
+      .format = WeightFormat::kDense, .dtype = weight.dtype, .rows = rows, .cols = cols, .data = weight.data};
   const std::string scale_name = module + ".weight_scale_inv";
   if (weight.dtype != DType::kF8E4M3) {
     if (!is_dense_dtype(weight.dtype)) {
-      return unimplemented("tensor {}.weight is {}; F32, BF16, F16 or F8_E4M3 is expected", module, dtype_name(weight.dtype));
+      return unimplemented("tensor {}.weight is {}; F32, BF16, F16 or F8_E4M3 is expected", module,
+                           dtype_name(weight.dtype));
     }
     if (has(scale_name)) {
-      return invalid_argument("{} stands beside a {} weight; scales belong to F8_E4M3", scale_name, dtype_name(weight.dtype));
+      return invalid_argument("{} stands beside a {} weight; scales belong to F8_E4M3", scale_name,
+                              dtype_name(weight.dtype));
     }
     return ref;
   }
   if (config_.quant.method != QuantMethod::kFp8) {
-    return invalid_argument("tensor {}.weight is F8_E4M3, but config.json has no quantization_config of quant_method fp8",
-                            module);
+    return invalid_argument(
+        "tensor {}.weight is F8_E4M3, but config.json has no quantization_config of quant_method fp8",
+        module);
   }
   ref.format = WeightFormat::kFp8Block;
   ref.block_rows = config_.quant.block_rows;
@@ -109,13 +118,15 @@ StatusOr<WeightRef> WeightLoader::dense_or_fp8(const std::string& module, int64_
 
 StatusOr<WeightRef> WeightLoader::awq(const std::string& module, int64_t rows, int64_t cols) {
   if (config_.quant.method != QuantMethod::kAwq) {
-    return invalid_argument("{}.qweight is in the checkpoint, but config.json has no quantization_config of quant_method awq",
-                            module);
+    return invalid_argument(
+        "{}.qweight is in the checkpoint, but config.json has no quantization_config of quant_method awq",
+        module);
   }
   const int64_t group = config_.quant.group;
   if (rows % kAwqPack != 0 || cols % group != 0) {
-    return invalid_argument("{}: AWQ needs output features in multiples of {} and input features in multiples of the group {}",
-                            module, kAwqPack, group);
+    return invalid_argument(
+        "{}: AWQ needs output features in multiples of {} and input features in multiples of the group {}",
+        module, kAwqPack, group);
   }
   ASSIGN_OR_RETURN(const TensorView qweight, take(module + ".qweight", {cols, rows / kAwqPack}));
   ASSIGN_OR_RETURN(const TensorView qzeros, take(module + ".qzeros", {cols / group, rows / kAwqPack}));
@@ -136,7 +147,8 @@ StatusOr<WeightRef> WeightLoader::awq(const std::string& module, int64_t rows, i
 
 Status WeightLoader::add_bias(const std::string& module, WeightRef& ref) {
   ASSIGN_OR_RETURN(const TensorView bias, take(module + ".bias", {ref.rows}));
-  if (!is_dense_dtype(bias.dtype)) return unimplemented("tensor {}.bias is {}", module, dtype_name(bias.dtype));
+  if (!is_dense_dtype(bias.dtype))
+    return unimplemented("tensor {}.bias is {}", module, dtype_name(bias.dtype));
   ref.bias = bias.data;
   ref.bias_dtype = bias.dtype;
   return OkStatus();

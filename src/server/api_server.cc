@@ -27,10 +27,11 @@ http::ErrorBody json_error(int status, std::string_view message) {
   return {"application/json", openai::error_for_status(status, message).body()};
 }
 
-/// How this checkpoint marks reasoning, read off its vocabulary and template: templates with a `thinking` switch (V3.1 on)
-/// open it in the prompt where it is wanted; R1's always reason.
+/// How this checkpoint marks reasoning, read off its vocabulary and template: templates with a `thinking`
+/// switch (V3.1 on) open it in the prompt where it is wanted; R1's always reason.
 ReasoningKind reasoning_kind_of(const LoadedEngine& loaded) {
-  if (!loaded.tokenizer || !loaded.chat_template || !loaded.tokenizer->token_to_id("</think>")) return ReasoningKind::kNone;
+  if (!loaded.tokenizer || !loaded.chat_template || !loaded.tokenizer->token_to_id("</think>"))
+    return ReasoningKind::kNone;
   if (loaded.chat_template->mentions("thinking")) return ReasoningKind::kDeepSeekV3;
   const bool reasons = loaded.chat_template->source().find("think>") != std::string::npos;
   return reasons ? ReasoningKind::kDeepSeekR1 : ReasoningKind::kNone;
@@ -39,19 +40,24 @@ ReasoningKind reasoning_kind_of(const LoadedEngine& loaded) {
 class ApiServerImpl final : public ApiServer {
  public:
   explicit ApiServerImpl(const ServeOptions& options)
-      : options_(options), service_(std::make_shared<Service>()), router_(json_error), pool_(kWorkers, kWorkQueue) {}
+      : options_(options),
+        service_(std::make_shared<Service>()),
+        router_(json_error),
+        pool_(kWorkers, kWorkQueue) {}
   ~ApiServerImpl() override { shut_down(std::chrono::milliseconds(0)); }
 
   Status load() {
     service_->model_names = options_.served_model_names;
     if (service_->model_names.empty()) service_->model_names.push_back(options_.engine.model);
     ASSIGN_OR_RETURN(service_->loaded, load_engine(options_.engine, [this](const LoadedEngine& loaded) {
-      metrics_ = std::make_shared<ServerMetrics>(service_->model_names.front(), loaded.max_model_len);
-      return metrics_;
-    }));
+                       metrics_ = std::make_shared<ServerMetrics>(service_->model_names.front(),
+                                                                  loaded.max_model_len);
+                       return metrics_;
+                     }));
     const LoadedEngine& loaded = service_->loaded;
     service_->eos_ids = loaded.config.eos;
-    if (loaded.tokenizer && loaded.tokenizer->eos_id()) service_->eos_ids.push_back(*loaded.tokenizer->eos_id());
+    if (loaded.tokenizer && loaded.tokenizer->eos_id())
+      service_->eos_ids.push_back(*loaded.tokenizer->eos_id());
     service_->reasoning = reasoning_kind_of(loaded);
     service_->started_unix = static_cast<int64_t>(Clock::real().unix_seconds());
     metrics_->describe(loaded.engine->runner_info(), options_.engine.kv_cache_dtype);
@@ -69,9 +75,10 @@ class ApiServerImpl final : public ApiServer {
     http.observer = [this](const http::Exchanged& exchanged) {
       metrics_->on_http(exchanged, router_.knows(exchanged.path));
     };
-    ASSIGN_OR_RETURN(http_, http::Server::create(std::move(http), [this](http::Request request, WriterPtr writer) {
-      router_.handle(std::move(request), std::move(writer));
-    }));
+    ASSIGN_OR_RETURN(http_,
+                     http::Server::create(std::move(http), [this](http::Request request, WriterPtr writer) {
+                       router_.handle(std::move(request), std::move(writer));
+                     }));
     return OkStatus();
   }
 
@@ -87,8 +94,9 @@ class ApiServerImpl final : public ApiServer {
     const MonotonicTime deadline = Clock::real().now() + grace;
     while (!engine.idle() && Clock::real().now() < deadline) std::this_thread::sleep_for(kIdlePoll);
     const bool finished = engine.idle();
-    const auto rest = std::max(std::chrono::duration_cast<std::chrono::milliseconds>(deadline - Clock::real().now()),
-                               std::chrono::milliseconds(finished ? 1000 : 0));
+    const auto rest =
+        std::max(std::chrono::duration_cast<std::chrono::milliseconds>(deadline - Clock::real().now()),
+                 std::chrono::milliseconds(finished ? 1000 : 0));
     const bool drained = http_->stop(rest);
     http_.reset();
     return finished && drained;
@@ -103,7 +111,8 @@ class ApiServerImpl final : public ApiServer {
     router_.add("POST", "/v1/completions", [this, service](http::Request request, WriterPtr writer) {
       handle_completion(service, pool_, std::move(request), std::move(writer));
     });
-    router_.add("GET", "/v1/models", [this](http::Request, WriterPtr writer) { respond_json(*writer, 200, models()); });
+    router_.add("GET", "/v1/models",
+                [this](http::Request, WriterPtr writer) { respond_json(*writer, 200, models()); });
     router_.add("GET", "/health", [this](http::Request, WriterPtr writer) { health(*writer); });
     router_.add("GET", "/ping", [this](http::Request, WriterPtr writer) { health(*writer); });
     router_.add("GET", "/version", [](http::Request, WriterPtr writer) {
@@ -131,7 +140,8 @@ class ApiServerImpl final : public ApiServer {
     return service_->loaded.engine->health();
   }
 
-  /// 200 when able to serve; 503 while draining or after the engine's death, which is what load balancers need.
+  /// 200 when able to serve; 503 while draining or after the engine's death, which is what load balancers
+  /// need.
   void health(http::ResponseWriter& writer) const {
     const Status status = can_serve();
     if (status.ok()) {

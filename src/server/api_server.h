@@ -5,8 +5,8 @@
 //   ...
 //   server->shut_down(grace);
 //
-// Threads: http's io threads parse and write; a few workers render and tokenize; the engine's thread makes tokens and
-// hands them to http's buffers. start() and shut_down() are called from one thread.
+// Threads: http's io threads parse and write; a few workers render and tokenize; the engine's thread makes
+// tokens and hands them to http's buffers. start() and shut_down() are called from one thread.
 #pragma once
 
 #include <chrono>
@@ -24,7 +24,7 @@ struct ServeOptions {
   EngineConfig engine;
   std::string host = "127.0.0.1";
   int32_t port = 8000;
-  std::string uds;                             // a Unix socket in place of TCP
+  std::string uds;                              // a Unix socket in place of TCP
   std::vector<std::string> served_model_names;  // default: MODEL as given
   int64_t max_body_bytes = 32 << 20;
   int32_t shutdown_timeout_s = 30;
@@ -40,8 +40,8 @@ class ApiServer {
   virtual uint16_t port() const = 0;
   virtual const std::vector<std::string>& model_names() const = 0;
 
-  /// Refuses new requests (health says 503), lets running ones finish for up to `grace`, then stops everything. True if
-  /// nothing had to be cut.
+  /// Refuses new requests (health says 503), lets running ones finish for up to `grace`, then stops
+  /// everything. True if nothing had to be cut.
   virtual bool shut_down(std::chrono::milliseconds grace) = 0;
 };
 

@@ -99,7 +99,8 @@ TEST_F(ApiServerTest, ClientsThatVanishLeaveNothingBehind) {
 }
 
 TEST_F(ApiServerTest, AFullAnswerIsRefusedForAnUnknownModelAndABadBody) {
-  auto unknown = client().request("POST", "/v1/chat/completions", {}, R"({"model": "x", "messages": [{"role": "user", "content": "a"}]})");
+  auto unknown = client().request("POST", "/v1/chat/completions", {},
+                                  R"({"model": "x", "messages": [{"role": "user", "content": "a"}]})");
   ASSERT_TRUE(unknown.ok());
   EXPECT_EQ(unknown->status, 404);
   EXPECT_EQ(json::parse(unknown->body)["error"]["code"], "model_not_found");
@@ -121,7 +122,8 @@ TEST(ApiServerLife, ShutDownWaitsForWhatRunsAndRefusesTheRest) {
     EXPECT_EQ(json::parse(answer->body)["usage"]["completion_tokens"], 64);
   });
   auto watcher = std::move(*http::Client::create(address));
-  while (watcher.request("GET", "/metrics")->body.find("vllm:num_requests_running{model_name=\"demo\",engine=\"0\"} 1") ==
+  while (watcher.request("GET", "/metrics")
+             ->body.find("vllm:num_requests_running{model_name=\"demo\",engine=\"0\"} 1") ==
          std::string::npos) {
     std::this_thread::yield();
   }

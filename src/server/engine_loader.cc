@@ -31,7 +31,8 @@ struct CachePlan {
   int32_t max_model_len = 0;
 };
 
-StatusOr<CachePlan> plan_cache(const EngineConfig& options, const ModelConfig& config, DType cache, const Device& device) {
+StatusOr<CachePlan> plan_cache(const EngineConfig& options, const ModelConfig& config, DType cache,
+                               const Device& device) {
   CachePlan plan;
   const auto groups = cache_groups_of(config, cache);
   const int64_t token_bytes = cache_bytes_per_token(groups);
@@ -42,12 +43,15 @@ StatusOr<CachePlan> plan_cache(const EngineConfig& options, const ModelConfig& c
   }
   uint64_t bytes = options.kv_cache_bytes;
   if (bytes == 0 && options.num_blocks > 0) {
-    bytes = static_cast<uint64_t>(options.num_blocks) * static_cast<uint64_t>(options.block_size * token_bytes);
+    bytes =
+        static_cast<uint64_t>(options.num_blocks) * static_cast<uint64_t>(options.block_size * token_bytes);
   } else if (bytes == 0) {
     bytes = std::min(kDefaultCacheBytes, device.facts().free_bytes / 4);
-    const auto needed = static_cast<uint64_t>(token_bytes) * static_cast<uint64_t>(wanted + options.block_size) *
+    const auto needed = static_cast<uint64_t>(token_bytes) *
+                        static_cast<uint64_t>(wanted + options.block_size) *
                         static_cast<uint64_t>(options.max_num_seqs);
-    bytes = std::min(bytes, needed + static_cast<uint64_t>(options.block_size * token_bytes));  // never more than can be used
+    bytes = std::min(bytes, needed + static_cast<uint64_t>(options.block_size *
+                                                           token_bytes));  // never more than can be used
   }
   plan.bytes = options.num_blocks > 0 ? 0 : bytes;
   // one block is the null block
@@ -56,14 +60,16 @@ StatusOr<CachePlan> plan_cache(const EngineConfig& options, const ModelConfig& c
   plan.max_model_len = wanted;
   if (options.max_model_len == 0 && fits < wanted) {
     plan.max_model_len = static_cast<int32_t>(fits);
-    log_info("context limited to {} tokens by the KV cache of {} MiB ({} bytes a token); --max-model-len and "
-             "--kv-cache-memory-bytes change it",
-             fits, bytes >> 20, token_bytes);
+    log_info(
+        "context limited to {} tokens by the KV cache of {} MiB ({} bytes a token); --max-model-len and "
+        "--kv-cache-memory-bytes change it",
+        fits, bytes >> 20, token_bytes);
   }
   if (plan.max_model_len < 1 || fits < plan.max_model_len) {
-    return resource_exhausted("a KV cache of {} bytes holds {} tokens ({} bytes a token), but --max-model-len is {}; raise "
-                              "--kv-cache-memory-bytes or lower --max-model-len",
-                              bytes, fits, token_bytes, plan.max_model_len);
+    return resource_exhausted(
+        "a KV cache of {} bytes holds {} tokens ({} bytes a token), but --max-model-len is {}; raise "
+        "--kv-cache-memory-bytes or lower --max-model-len",
+        bytes, fits, token_bytes, plan.max_model_len);
   }
   return plan;
 }
@@ -72,7 +78,8 @@ StatusOr<std::unique_ptr<Runner>> load_runner(const EngineConfig& options, Loade
   DeviceRunnerOptions runner;
   ASSIGN_OR_RETURN(runner.model.compute, compute_dtype(options.dtype, loaded.config));
   ASSIGN_OR_RETURN(runner.model.cache, cache_dtype(options.kv_cache_dtype, runner.model.compute));
-  ASSIGN_OR_RETURN(const CachePlan cache, plan_cache(options, loaded.config, runner.model.cache, *loaded.device));
+  ASSIGN_OR_RETURN(const CachePlan cache,
+                   plan_cache(options, loaded.config, runner.model.cache, *loaded.device));
   ASSIGN_OR_RETURN(std::shared_ptr<const Checkpoint> checkpoint, Checkpoint::open(loaded.folder));
   loaded.max_model_len = cache.max_model_len;
   runner.block_tokens = options.block_size;
@@ -91,7 +98,8 @@ StatusOr<std::unique_ptr<Runner>> load_runner(const EngineConfig& options, Loade
 StatusOr<DType> compute_dtype(const std::string& dtype, const ModelConfig& config) {
   if (dtype == "float32") return DType::kF32;
   if (dtype == "bfloat16") return DType::kBF16;
-  // half precision overflows in these models' attention, so float16 checkpoints compute in bfloat16 (specs, part 5)
+  // half precision overflows in these models' attention, so float16 checkpoints compute in bfloat16 (specs,
+  // part 5)
   if (dtype == "auto") return config.torch_dtype == DType::kF32 ? DType::kF32 : DType::kBF16;
   return invalid_argument("--dtype {}: auto, float32 or bfloat16 are supported", dtype);
 }
@@ -101,10 +109,12 @@ StatusOr<DType> cache_dtype(const std::string& kv_cache_dtype, DType compute) {
   if (kv_cache_dtype == "bfloat16" || kv_cache_dtype == "bf16") return DType::kBF16;
   if (kv_cache_dtype == "fp8" || kv_cache_dtype == "fp8_e4m3") return DType::kF8E4M3;
   if (kv_cache_dtype == "fp8_e5m2") return DType::kF8E5M2;
-  return invalid_argument("--kv-cache-dtype {}: auto, bfloat16, fp8, fp8_e4m3 or fp8_e5m2 are supported", kv_cache_dtype);
+  return invalid_argument("--kv-cache-dtype {}: auto, bfloat16, fp8, fp8_e4m3 or fp8_e5m2 are supported",
+                          kv_cache_dtype);
 }
 
-StatusOr<std::shared_ptr<const ChatTemplate>> load_chat_template(const std::string& folder, const Tokenizer* tokenizer,
+StatusOr<std::shared_ptr<const ChatTemplate>> load_chat_template(const std::string& folder,
+                                                                 const Tokenizer* tokenizer,
                                                                  const std::optional<std::string>& file) {
   std::optional<std::string> source;
   if (file) {
@@ -125,8 +135,9 @@ StatusOr<LoadedEngine> load_engine(const EngineConfig& options, const ObserverMa
   ASSIGN_OR_RETURN(loaded.config, load_model_config(loaded.folder));
   if (options.only_layers > 0) loaded.config.layers = std::min(loaded.config.layers, options.only_layers);
   RETURN_IF_ERROR(load_text(options, loaded));
-  ASSIGN_OR_RETURN(loaded.device, Device::open(options.device == "auto" ? "cpu" : options.device,
-                                               DeviceOptions{.threads = options.threads, .isa = options.cpu_isa}));
+  ASSIGN_OR_RETURN(loaded.device,
+                   Device::open(options.device == "auto" ? "cpu" : options.device,
+                                DeviceOptions{.threads = options.threads, .isa = options.cpu_isa}));
   ASSIGN_OR_RETURN(std::unique_ptr<Runner> runner, load_runner(options, loaded));
   EngineOptions engine;
   engine.max_num_seqs = options.max_num_seqs;
@@ -134,7 +145,7 @@ StatusOr<LoadedEngine> load_engine(const EngineConfig& options, const ObserverMa
   engine.chunk = options.chunk;
   engine.max_queued_requests = options.max_num_queued_reqs;
   ASSIGN_OR_RETURN(loaded.engine, Engine::create(engine, std::move(runner), loaded.tokenizer,
-                                                  observer ? observer(loaded) : nullptr));
+                                                 observer ? observer(loaded) : nullptr));
   return loaded;
 }
 

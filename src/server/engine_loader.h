@@ -20,31 +20,31 @@ namespace hadal {
 
 /// Names and meanings follow vLLM where it has them.
 struct EngineConfig {
-  std::string model;                    // folder, or hub id in the local cache
-  std::string device = "auto";          // auto, cpu, ref
-  std::string dtype = "auto";           // auto (the checkpoint's; float16 computes in bfloat16), float32, bfloat16
+  std::string model;            // folder, or hub id in the local cache
+  std::string device = "auto";  // auto, cpu, ref
+  std::string dtype = "auto";   // auto (the checkpoint's; float16 computes in bfloat16), float32, bfloat16
   std::string kv_cache_dtype = "auto";  // auto (as dtype), bfloat16, fp8_e4m3, fp8_e5m2
   int32_t max_model_len = 0;            // 0: the model's, bounded by what the cache holds
   int32_t block_size = 64;
-  int32_t num_blocks = 0;               // --num-gpu-blocks-override
-  uint64_t kv_cache_bytes = 0;          // --kv-cache-memory-bytes; 0 and no num_blocks: a share of free memory
+  int32_t num_blocks = 0;       // --num-gpu-blocks-override
+  uint64_t kv_cache_bytes = 0;  // --kv-cache-memory-bytes; 0 and no num_blocks: a share of free memory
   int32_t max_num_seqs = 64;
   int32_t max_num_batched_tokens = 512;
   int32_t max_num_queued_reqs = 1024;
-  int32_t chunk = 0;                    // eval only
-  bool return_prompt_logits = false;    // eval only: room for the logits of every row of a step
+  int32_t chunk = 0;                  // eval only
+  bool return_prompt_logits = false;  // eval only: room for the logits of every row of a step
   int32_t threads = 0;
   std::string cpu_isa;
   bool skip_tokenizer = false;
   std::optional<std::string> chat_template_file;
-  int32_t only_layers = 0;              // > 0: the first layers alone (inspect's trial step)
+  int32_t only_layers = 0;  // > 0: the first layers alone (inspect's trial step)
 };
 
 struct LoadedEngine {
   std::string folder;
   std::string id;  // the model as the user named it
   ModelConfig config;
-  std::shared_ptr<const Tokenizer> tokenizer;        // null with skip_tokenizer
+  std::shared_ptr<const Tokenizer> tokenizer;         // null with skip_tokenizer
   std::shared_ptr<const ChatTemplate> chat_template;  // null where the checkpoint has none
   std::shared_ptr<Device> device;
   int32_t max_model_len = 0;
@@ -60,8 +60,10 @@ StatusOr<LoadedEngine> load_engine(const EngineConfig& options, const ObserverMa
 StatusOr<DType> compute_dtype(const std::string& dtype, const ModelConfig& config);
 StatusOr<DType> cache_dtype(const std::string& kv_cache_dtype, DType compute);
 
-/// The template of a checkpoint folder: `file` if given, else its own, else its family's encoder; null if none.
-StatusOr<std::shared_ptr<const ChatTemplate>> load_chat_template(const std::string& folder, const Tokenizer* tokenizer,
+/// The template of a checkpoint folder: `file` if given, else its own, else its family's encoder; null if
+/// none.
+StatusOr<std::shared_ptr<const ChatTemplate>> load_chat_template(const std::string& folder,
+                                                                 const Tokenizer* tokenizer,
                                                                  const std::optional<std::string>& file);
 
 }  // namespace hadal

@@ -12,22 +12,26 @@ using openai::ApiError;
 ApiError not_available(const char* message) { return openai::error_from_status(unavailable("{}", message)); }
 
 /// Chat messages to prompt ids.
-openai::Result<Submission> prepare_chat(const Service& service, const openai::ChatCompletionRequest& request) {
+openai::Result<Submission> prepare_chat(const Service& service,
+                                        const openai::ChatCompletionRequest& request) {
   const LoadedEngine& loaded = service.loaded;
   if (loaded.tokenizer == nullptr) {
-    return openai::invalid_request("chat needs a tokenizer, and this server runs with --skip-tokenizer-init; send token ids "
-                                   "to /v1/completions",
-                                   "messages");
+    return openai::invalid_request(
+        "chat needs a tokenizer, and this server runs with --skip-tokenizer-init; send token ids "
+        "to /v1/completions",
+        "messages");
   }
   if (loaded.chat_template == nullptr) {
-    return openai::invalid_request("this checkpoint has no chat template; start the server with --chat-template FILE, or "
-                                   "use /v1/completions",
-                                   "messages");
+    return openai::invalid_request(
+        "this checkpoint has no chat template; start the server with --chat-template FILE, or "
+        "use /v1/completions",
+        "messages");
   }
   ChatRequest chat;
   chat.messages = *request.messages;
   // templates older than OpenAI's name for the role would drop the message
-  if (!loaded.chat_template->mentions("developer") && loaded.chat_template->source().find("developer") == std::string::npos &&
+  if (!loaded.chat_template->mentions("developer") &&
+      loaded.chat_template->source().find("developer") == std::string::npos &&
       !loaded.chat_template->source().empty()) {
     for (auto& message : chat.messages) {
       if (message["role"] == "developer") message["role"] = "system";
@@ -53,21 +57,24 @@ openai::Result<Submission> prepare_chat(const Service& service, const openai::Ch
   return submission;
 }
 
-openai::Result<Submission> prepare_completion(const Service& service, const openai::CompletionRequest& request) {
+openai::Result<Submission> prepare_completion(const Service& service,
+                                              const openai::CompletionRequest& request) {
   const LoadedEngine& loaded = service.loaded;
   Submission submission;
   submission.endpoint = Endpoint::kCompletions;
   submission.fields = request;
   submission.logprobs = request.logprobs;
   if (request.echo && (request.max_tokens == 0 || request.logprobs >= 0)) {
-    return openai::invalid_request("echo together with max_tokens 0 or logprobs is not supported yet", "echo");
+    return openai::invalid_request("echo together with max_tokens 0 or logprobs is not supported yet",
+                                   "echo");
   }
   const AddSpecial special = request.add_special_tokens.value_or(true) ? AddSpecial::kYes : AddSpecial::kNo;
   for (const openai::Prompt& prompt : request.prompts) {
     if (!prompt.is_ids && loaded.tokenizer == nullptr) {
-      return openai::invalid_request("text prompts need a tokenizer, and this server runs with --skip-tokenizer-init; send "
-                                     "token ids",
-                                     "prompt");
+      return openai::invalid_request(
+          "text prompts need a tokenizer, and this server runs with --skip-tokenizer-init; send "
+          "token ids",
+          "prompt");
     }
     submission.prompts.push_back(prompt.is_ids ? prompt.ids : loaded.tokenizer->encode(prompt.text, special));
     const auto& ids = submission.prompts.back();
@@ -75,7 +82,8 @@ openai::Result<Submission> prepare_completion(const Service& service, const open
     for (const int32_t id : ids) {
       if (id < 0 || id >= loaded.config.vocab) {
         return openai::invalid_request(
-            fmt::format("Token id {} is out of vocabulary (0 to {}).", id, loaded.config.vocab - 1), "prompt");
+            fmt::format("Token id {} is out of vocabulary (0 to {}).", id, loaded.config.vocab - 1),
+            "prompt");
       }
     }
     if (request.echo) {
@@ -90,9 +98,11 @@ template <typename Parsed, typename Prepare>
 void handle(const std::shared_ptr<const Service>& service, WorkPool& pool, openai::Result<Parsed> parsed,
             const WriterPtr& writer, Prepare prepare) {
   if (!parsed.ok()) return respond_error(*writer, parsed.error());
-  if (service->draining.load()) return respond_error(*writer, not_available("The server is shutting down; try elsewhere."));
+  if (service->draining.load())
+    return respond_error(*writer, not_available("The server is shutting down; try elsewhere."));
   auto request = std::make_shared<Parsed>(std::move(*parsed));
-  if (!service->serves(request->model)) return respond_error(*writer, openai::model_not_found(request->model));
+  if (!service->serves(request->model))
+    return respond_error(*writer, openai::model_not_found(request->model));
   const bool queued = pool.submit([service, request, writer, prepare] {
     if (!writer->alive()) return;
     auto prepared = prepare(*service, *request);
@@ -114,27 +124,30 @@ void respond_error(http::ResponseWriter& writer, const ApiError& error) {
   writer.respond(error.status, std::move(headers), error.body());
 }
 
-void submit_to_engine(const std::shared_ptr<const Service>& service, Submission submission, WriterPtr writer) {
+void submit_to_engine(const std::shared_ptr<const Service>& service, Submission submission,
+                      WriterPtr writer) {
   std::vector<EngineParams> params;
   for (const auto& prompt : submission.prompts) {
-    auto made = engine_params(*service, submission.fields, submission.logprobs, submission.endpoint, prompt.size());
+    auto made =
+        engine_params(*service, submission.fields, submission.logprobs, submission.endpoint, prompt.size());
     if (!made.ok()) return respond_error(*writer, made.error());
     params.push_back(std::move(*made));
     params.back().sampling.seed = params.front().sampling.seed;  // one seed is reported for the whole answer
   }
   const int32_t n = submission.fields.n;
   auto reply = std::make_shared<Reply>(
-      ReplyOptions{.endpoint = submission.endpoint,
-                   .meta = {.id = openai::make_id(submission.endpoint == Endpoint::kChat ? "chatcmpl-" : "cmpl-"),
-                            .created = static_cast<int64_t>(Clock::real().unix_seconds()),
-                            .model = submission.model},
-                   .fields = submission.fields,
-                   .logprobs = submission.logprobs,
-                   .seed = params.front().sampling.seed,
-                   .split_reasoning = submission.split_reasoning,
-                   .starts_in_reasoning = submission.starts_in_reasoning,
-                   .prompts = submission.prompts,
-                   .echo = submission.echo},
+      ReplyOptions{
+          .endpoint = submission.endpoint,
+          .meta = {.id = openai::make_id(submission.endpoint == Endpoint::kChat ? "chatcmpl-" : "cmpl-"),
+                   .created = static_cast<int64_t>(Clock::real().unix_seconds()),
+                   .model = submission.model},
+          .fields = submission.fields,
+          .logprobs = submission.logprobs,
+          .seed = params.front().sampling.seed,
+          .split_reasoning = submission.split_reasoning,
+          .starts_in_reasoning = submission.starts_in_reasoning,
+          .prompts = submission.prompts,
+          .echo = submission.echo},
       service, writer);
   writer->on_disconnect([weak = std::weak_ptr<Reply>(reply)] {
     if (auto alive = weak.lock()) alive->client_gone();
@@ -157,8 +170,8 @@ void submit_to_engine(const std::shared_ptr<const Service>& service, Submission 
   }
 }
 
-void handle_chat_completion(const std::shared_ptr<const Service>& service, WorkPool& pool, http::Request request,
-                            WriterPtr writer) {
+void handle_chat_completion(const std::shared_ptr<const Service>& service, WorkPool& pool,
+                            http::Request request, WriterPtr writer) {
   handle(service, pool, openai::parse_chat_completion(request.body), writer, prepare_chat);
 }
 

@@ -12,8 +12,8 @@ namespace hadal {
 using WriterPtr = std::shared_ptr<http::ResponseWriter>;
 
 /// Run on an io thread; parse, then hand the long part to `pool`.
-void handle_chat_completion(const std::shared_ptr<const Service>& service, WorkPool& pool, http::Request request,
-                            WriterPtr writer);
+void handle_chat_completion(const std::shared_ptr<const Service>& service, WorkPool& pool,
+                            http::Request request, WriterPtr writer);
 void handle_completion(const std::shared_ptr<const Service>& service, WorkPool& pool, http::Request request,
                        WriterPtr writer);
 

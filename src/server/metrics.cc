@@ -18,7 +18,8 @@ ServerMetrics::ServerMetrics(std::string model_name, int32_t max_model_len)
   for (const char* reason : {"stop", "length", "abort", "error"}) {
     registry_.counter(Metric::kRequestSuccess, {reason, model_name_, kEngine});
   }
-  for (const Metric metric : {Metric::kTimeToFirstToken, Metric::kInterTokenLatency, Metric::kE2eRequestLatency}) {
+  for (const Metric metric :
+       {Metric::kTimeToFirstToken, Metric::kInterTokenLatency, Metric::kE2eRequestLatency}) {
     histogram(metric);
   }
 }
@@ -49,7 +50,8 @@ void ServerMetrics::on_next_token(double seconds_since_last) {
 }
 
 void ServerMetrics::on_finished(const Finished& finished) {
-  registry_.counter(Metric::kRequestSuccess, {finish_reason_name(finished.reason), model_name_, kEngine}).add(1);
+  registry_.counter(Metric::kRequestSuccess, {finish_reason_name(finished.reason), model_name_, kEngine})
+      .add(1);
   histogram(Metric::kE2eRequestLatency).observe(finished.e2e_seconds);
   histogram(Metric::kRequestQueueTime).observe(finished.queue_seconds);
   histogram(Metric::kRequestPrefillTime).observe(finished.prefill_seconds);
@@ -67,13 +69,16 @@ void ServerMetrics::on_finished(const Finished& finished) {
 
 void ServerMetrics::on_http(const http::Exchanged& exchanged, bool known_path) {
   const std::string_view path = known_path ? exchanged.path : std::string_view("other");
-  registry_.counter(Metric::kHttpRequests, {exchanged.method, path, fmt::format("{}", exchanged.status)}).add(1);
+  registry_.counter(Metric::kHttpRequests, {exchanged.method, path, fmt::format("{}", exchanged.status)})
+      .add(1);
   registry_.histogram(Metric::kHttpRequestSeconds, {path}).observe(exchanged.seconds);
   if (exchanged.client_gone) registry_.counter(Metric::kHttpClientGone).add(1);
 }
 
 std::string ServerMetrics::expose(const EngineStats& stats, bool up) {
-  const auto gauge = [&](Metric metric, double value) { registry_.gauge(metric, {model_name_, kEngine}).set(value); };
+  const auto gauge = [&](Metric metric, double value) {
+    registry_.gauge(metric, {model_name_, kEngine}).set(value);
+  };
   const auto counter = [&](Metric metric, int64_t total) {
     registry_.counter(metric, {model_name_, kEngine}).raise_to(static_cast<double>(total));
   };
@@ -82,7 +87,8 @@ std::string ServerMetrics::expose(const EngineStats& stats, bool up) {
   gauge(Metric::kEngineUp, up ? 1 : 0);
   const auto total = static_cast<double>(stats.blocks_total);
   gauge(Metric::kKvCacheUsage, total > 0 ? static_cast<double>(stats.blocks_used) / total : 0);
-  registry_.gauge(Metric::kKvBlocks, {"used", model_name_, kEngine}).set(static_cast<double>(stats.blocks_used));
+  registry_.gauge(Metric::kKvBlocks, {"used", model_name_, kEngine})
+      .set(static_cast<double>(stats.blocks_used));
   registry_.gauge(Metric::kKvBlocks, {"free", model_name_, kEngine})
       .set(static_cast<double>(stats.blocks_total - stats.blocks_used));
   counter(Metric::kPromptTokens, stats.prompt_tokens);

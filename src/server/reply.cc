@@ -26,7 +26,8 @@ openai::ApiError error_of(const RequestOutput& output) {
 
 }  // namespace
 
-Reply::Reply(ReplyOptions options, std::shared_ptr<const Service> service, std::shared_ptr<http::ResponseWriter> writer)
+Reply::Reply(ReplyOptions options, std::shared_ptr<const Service> service,
+             std::shared_ptr<http::ResponseWriter> writer)
     : options_(std::move(options)), service_(std::move(service)), writer_(std::move(writer)) {
   const auto count = options_.prompts.size() * static_cast<size_t>(options_.fields.n);
   MutexLock lock(mutex_);
@@ -40,8 +41,9 @@ Reply::Reply(ReplyOptions options, std::shared_ptr<const Service> service, std::
 }
 
 std::shared_ptr<OutputSink> Reply::sink(size_t prompt) {
-  return std::make_shared<PromptSink>(
-      [self = shared_from_this(), prompt](RequestOutput output) { self->deliver(prompt, std::move(output)); });
+  return std::make_shared<PromptSink>([self = shared_from_this(), prompt](RequestOutput output) {
+    self->deliver(prompt, std::move(output));
+  });
 }
 
 void Reply::add_request(RequestId id) {
@@ -69,7 +71,8 @@ void Reply::deliver(size_t prompt, RequestOutput output) {
 }
 
 void Reply::deliver_locked(size_t index, size_t prompt, RequestOutput& output) {
-  if (output.finish == FinishReason::kError || output.finish == FinishReason::kAbort) return fail_locked(error_of(output));
+  if (output.finish == FinishReason::kError || output.finish == FinishReason::kAbort)
+    return fail_locked(error_of(output));
   Choice& choice = choices_[index];
   const bool first_choice = output.choice == 0;
   if (first_choice && !choice.begun) cached_tokens_ += output.cached_tokens;
@@ -87,7 +90,8 @@ void Reply::deliver_locked(size_t index, size_t prompt, RequestOutput& output) {
 openai::StopReason Reply::stop_reason_of(const RequestOutput& output) const {
   if (output.stop_reason.empty()) return {};
   const auto& strings = options_.fields.stop;
-  if (std::find(strings.begin(), strings.end(), output.stop_reason) != strings.end()) return output.stop_reason;
+  if (std::find(strings.begin(), strings.end(), output.stop_reason) != strings.end())
+    return output.stop_reason;
   for (const int32_t id : options_.fields.stop_token_ids) {
     if (output.stop_reason == fmt::format("{}", id)) return id;
   }
@@ -128,9 +132,10 @@ ReplyPiece Reply::make_piece(Choice& choice, size_t index, size_t prompt, Reques
 void Reply::add_logprobs(const RequestOutput& output, ReplyPiece& piece) const {
   const Tokenizer* tokenizer = service_->loaded.tokenizer.get();
   const auto entry = [tokenizer](int32_t id, float logprob) {
-    return openai::LogprobToken{.id = id,
-                                .bytes = tokenizer != nullptr ? tokenizer->token_bytes(id) : fmt::format("token_id:{}", id),
-                                .logprob = logprob};
+    return openai::LogprobToken{
+        .id = id,
+        .bytes = tokenizer != nullptr ? tokenizer->token_bytes(id) : fmt::format("token_id:{}", id),
+        .logprob = logprob};
   };
   piece.logprobs.emplace();
   for (const OutputToken& token : output.tokens) {
@@ -169,8 +174,9 @@ void Reply::complete() {
     send(std::move(end));
     writer_->finish();
   } else {
-    writer_->respond(200, {{"Content-Type", "application/json"}, {"x-hadal-seed", fmt::format("{}", options_.seed)}},
-                     std::move(end));
+    writer_->respond(
+        200, {{"Content-Type", "application/json"}, {"x-hadal-seed", fmt::format("{}", options_.seed)}},
+        std::move(end));
   }
 }
 

@@ -1,9 +1,10 @@
-// The answer to one HTTP request on its way from the engine to the client: joins the outputs of all choices, splits
-// reasoning from content, and writes either one JSON body at the end or server-sent events as they come.
+// The answer to one HTTP request on its way from the engine to the client: joins the outputs of all choices,
+// splits reasoning from content, and writes either one JSON body at the end or server-sent events as they
+// come.
 //
-// Threads: outputs arrive on the engine's thread, submission happens on a worker, the client may vanish on an io thread;
-// everything is behind one mutex and nothing blocks. The answer begins (status line and all) with the first output, so that
-// a request which the engine refuses still gets its proper status.
+// Threads: outputs arrive on the engine's thread, submission happens on a worker, the client may vanish on an
+// io thread; everything is behind one mutex and nothing blocks. The answer begins (status line and all) with
+// the first output, so that a request which the engine refuses still gets its proper status.
 #pragma once
 
 #include <cstdint>
@@ -34,7 +35,8 @@ struct ReplyOptions {
 
 class Reply : public std::enable_shared_from_this<Reply> {
  public:
-  Reply(ReplyOptions options, std::shared_ptr<const Service> service, std::shared_ptr<http::ResponseWriter> writer);
+  Reply(ReplyOptions options, std::shared_ptr<const Service> service,
+        std::shared_ptr<http::ResponseWriter> writer);
 
   /// The sink for prompt number `prompt`.
   std::shared_ptr<OutputSink> sink(size_t prompt);

@@ -1,5 +1,5 @@
-// Turns pieces of an answer into its wire form: four kinds, chat or text, streamed or whole. Single-threaded; the Reply
-// that owns one guards it.
+// Turns pieces of an answer into its wire form: four kinds, chat or text, streamed or whole. Single-threaded;
+// the Reply that owns one guards it.
 #pragma once
 
 #include <cstdint>

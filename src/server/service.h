@@ -1,4 +1,5 @@
-// What the handlers of one server share: the loaded model, its names, and the facts that requests are completed with.
+// What the handlers of one server share: the loaded model, its names, and the facts that requests are
+// completed with.
 #pragma once
 
 #include <atomic>
@@ -7,8 +8,8 @@
 #include <string>
 #include <vector>
 
-#include "openai/request.h"
 #include "http/server.h"
+#include "openai/request.h"
 #include "server/engine_loader.h"
 #include "text/reasoning_parser.h"
 
@@ -31,8 +32,8 @@ struct EngineParams {
   StopParams stop;
 };
 enum class Endpoint : uint8_t { kChat, kCompletions };
-openai::Result<EngineParams> engine_params(const Service& service, const openai::CommonRequest& fields, int32_t logprobs,
-                                           Endpoint endpoint, size_t prompt_tokens);
+openai::Result<EngineParams> engine_params(const Service& service, const openai::CommonRequest& fields,
+                                           int32_t logprobs, Endpoint endpoint, size_t prompt_tokens);
 
 /// The error as the answer, with Retry-After where it belongs.
 void respond_error(http::ResponseWriter& writer, const openai::ApiError& error);

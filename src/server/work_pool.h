@@ -1,5 +1,5 @@
-// A few threads for work that is too long for an io thread (templates, tokenizing a long prompt). A full queue is an
-// answer: submit() returns false and the caller says 503.
+// A few threads for work that is too long for an io thread (templates, tokenizing a long prompt). A full
+// queue is an answer: submit() returns false and the caller says 503.
 #pragma once
 
 #include <functional>

@@ -28,20 +28,25 @@ class DenseMlp final : public FeedForward {
 
 }  // namespace
 
-StatusOr<Prepared> prepare_mlp(const ModelConfig& config, const std::string& prefix, int64_t width, DType compute,
-                               WeightLoader& weights, Device& device) {
+StatusOr<Prepared> prepare_mlp(const ModelConfig& config, const std::string& prefix, int64_t width,
+                               DType compute, WeightLoader& weights, Device& device) {
   const BiasWanted bias = config.mlp_bias ? BiasWanted::kYes : BiasWanted::kNo;
   std::array<WeightRef, kMlpMembers> members;
   ASSIGN_OR_RETURN(members[kMlpGate], weights.linear(prefix + ".gate_proj", width, config.hidden, bias));
   ASSIGN_OR_RETURN(members[kMlpUp], weights.linear(prefix + ".up_proj", width, config.hidden, bias));
   ASSIGN_OR_RETURN(members[kMlpDown], weights.linear(prefix + ".down_proj", config.hidden, width, bias));
-  return device.prepare(WeightGroup{
-      .kind = GroupKind::kMlp, .members = members.data(), .count = kMlpMembers, .mla = {}, .compute = compute});
+  return device.prepare(WeightGroup{.kind = GroupKind::kMlp,
+                                    .members = members.data(),
+                                    .count = kMlpMembers,
+                                    .mla = {},
+                                    .compute = compute});
 }
 
-StatusOr<std::unique_ptr<FeedForward>> make_dense_mlp(const ModelConfig& config, const std::string& prefix, DType compute,
-                                                      WeightLoader& weights, Device& device, Scratch& scratch) {
-  ASSIGN_OR_RETURN(Prepared prepared, prepare_mlp(config, prefix, config.intermediate, compute, weights, device));
+StatusOr<std::unique_ptr<FeedForward>> make_dense_mlp(const ModelConfig& config, const std::string& prefix,
+                                                      DType compute, WeightLoader& weights, Device& device,
+                                                      Scratch& scratch) {
+  ASSIGN_OR_RETURN(Prepared prepared,
+                   prepare_mlp(config, prefix, config.intermediate, compute, weights, device));
   scratch.reserve(Slot::kGate, DType::kF32, config.intermediate);
   scratch.reserve(Slot::kUp, DType::kF32, config.intermediate);
   scratch.reserve(Slot::kHiddenMlp, compute, config.intermediate);

@@ -13,16 +13,19 @@ class GqaLayer final : public AttentionLayer {
 
   Status forward(const LayerContext& context) override {
     const Mat q = context.scratch.mat(Slot::kQuery, DType::kF32, context.tokens, int64_t{heads_} * head_dim_);
-    const Mat k = context.scratch.mat(Slot::kKeyValue, DType::kF32, context.tokens, int64_t{kv_heads_} * head_dim_);
-    const Mat v = context.scratch.mat(Slot::kValue, DType::kF32, context.tokens, int64_t{kv_heads_} * head_dim_);
+    const Mat k =
+        context.scratch.mat(Slot::kKeyValue, DType::kF32, context.tokens, int64_t{kv_heads_} * head_dim_);
+    const Mat v =
+        context.scratch.mat(Slot::kValue, DType::kF32, context.tokens, int64_t{kv_heads_} * head_dim_);
     RETURN_IF_ERROR(project(context, kGqaQ, q));
     RETURN_IF_ERROR(project(context, kGqaK, k));
     RETURN_IF_ERROR(project(context, kGqaV, v));
     RETURN_IF_ERROR(rotate(context, q, heads_));
     RETURN_IF_ERROR(rotate(context, k, kv_heads_));
     const GroupMeta& group = context.groups[place_.cache_group];
-    RETURN_IF_ERROR(context.device.run(context.stream, OpKind::kWriteKvGqa,
-                                       WriteKvGqaArgs{.k = k, .v = v, .cache = cache_, .slots = group.slots}));
+    RETURN_IF_ERROR(
+        context.device.run(context.stream, OpKind::kWriteKvGqa,
+                           WriteKvGqaArgs{.k = k, .v = v, .cache = cache_, .slots = group.slots}));
     const Mat attended =
         context.scratch.mat(Slot::kAttention, context.compute, context.tokens, int64_t{heads_} * head_dim_);
     RETURN_IF_ERROR(context.device.run(context.stream, OpKind::kGqaAttention,
@@ -46,8 +49,9 @@ class GqaLayer final : public AttentionLayer {
   }
 
  private:
-  friend StatusOr<std::unique_ptr<AttentionLayer>> hadal::make_gqa_layer(const ModelConfig&, GqaLayerPlace, DType,
-                                                                         const float*, WeightLoader&, Device&, Scratch&);
+  friend StatusOr<std::unique_ptr<AttentionLayer>> hadal::make_gqa_layer(const ModelConfig&, GqaLayerPlace,
+                                                                         DType, const float*, WeightLoader&,
+                                                                         Device&, Scratch&);
 
   Status project(const LayerContext& context, int32_t member, const Mat& out) {
     return context.device.run(context.stream, OpKind::kLinear,
@@ -82,8 +86,9 @@ class GqaLayer final : public AttentionLayer {
 
 }  // namespace
 
-StatusOr<std::unique_ptr<AttentionLayer>> make_gqa_layer(const ModelConfig& config, GqaLayerPlace place, DType compute,
-                                                         const float* rope_table, WeightLoader& weights, Device& device,
+StatusOr<std::unique_ptr<AttentionLayer>> make_gqa_layer(const ModelConfig& config, GqaLayerPlace place,
+                                                         DType compute, const float* rope_table,
+                                                         WeightLoader& weights, Device& device,
                                                          Scratch& scratch) {
   const GqaConfig& gqa = *config.gqa;
   const std::string prefix = fmt::format("model.layers.{}.self_attn", place.layer);

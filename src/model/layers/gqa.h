@@ -15,8 +15,9 @@ struct GqaLayerPlace {
 };
 
 /// `prefix`: "model.layers.N.self_attn".
-StatusOr<std::unique_ptr<AttentionLayer>> make_gqa_layer(const ModelConfig& config, GqaLayerPlace place, DType compute,
-                                                         const float* rope_table, WeightLoader& weights, Device& device,
+StatusOr<std::unique_ptr<AttentionLayer>> make_gqa_layer(const ModelConfig& config, GqaLayerPlace place,
+                                                         DType compute, const float* rope_table,
+                                                         WeightLoader& weights, Device& device,
                                                          Scratch& scratch);
 
 }  // namespace hadal

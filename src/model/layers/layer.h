@@ -1,6 +1,7 @@
-// The two halves of a decoder layer. Attention is replaceable: a kind declares its cache group (model.h) and turns
-// normalised hidden states into a delta for the residual stream; so does a feed-forward kind. The decoder
-// (model/decoder.h) knows only these interfaces; a new kind (sparse indexer, compressed attention) is a new file here.
+// The two halves of a decoder layer. Attention is replaceable: a kind declares its cache group (model.h) and
+// turns normalised hidden states into a delta for the residual stream; so does a feed-forward kind. The
+// decoder (model/decoder.h) knows only these interfaces; a new kind (sparse indexer, compressed attention) is
+// a new file here.
 #pragma once
 
 #include "base/status.h"

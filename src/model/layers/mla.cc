@@ -7,7 +7,8 @@
 namespace hadal {
 namespace {
 
-// The latent norms are built without an eps in the reference, so they have its module default, not rms_norm_eps.
+// The latent norms are built without an eps in the reference, so they have its module default, not
+// rms_norm_eps.
 constexpr float kLatentNormEps = 1e-6f;
 
 class MlaLayer final : public AttentionLayer {
@@ -18,7 +19,8 @@ class MlaLayer final : public AttentionLayer {
   Status forward(const LayerContext& context) override {
     const Mat q = context.scratch.mat(Slot::kQuery, DType::kF32, context.tokens, query_width());
     RETURN_IF_ERROR(prologue(context, q));
-    const Mat attended = context.scratch.mat(Slot::kAttention, context.compute, context.tokens, shape_.heads * shape_.v);
+    const Mat attended =
+        context.scratch.mat(Slot::kAttention, context.compute, context.tokens, shape_.heads * shape_.v);
     RETURN_IF_ERROR(context.device.run(context.stream, OpKind::kMlaAttention,
                                        MlaAttentionArgs{.workspace = {},
                                                         .q = q,
@@ -38,8 +40,10 @@ class MlaLayer final : public AttentionLayer {
   }
 
  private:
-  friend StatusOr<std::unique_ptr<AttentionLayer>> hadal::make_mla_layer(const ModelConfig&, const std::string&, DType,
-                                                                         const float*, WeightLoader&, Device&, Scratch&);
+  friend StatusOr<std::unique_ptr<AttentionLayer>> hadal::make_mla_layer(const ModelConfig&,
+                                                                         const std::string&, DType,
+                                                                         const float*, WeightLoader&, Device&,
+                                                                         Scratch&);
   int64_t query_width() const { return int64_t{shape_.heads} * (shape_.nope + shape_.rope); }
 
   Status prologue(const LayerContext& context, const Mat& q) {
@@ -85,23 +89,27 @@ StatusOr<std::array<WeightRef, kMlaMembers>> take_matrices(const ModelConfig& co
   const int64_t query_width = int64_t{shape.heads} * (shape.nope + shape.rope);
   std::array<WeightRef, kMlaMembers> members;
   if (mla.q_lora_rank > 0) {
-    ASSIGN_OR_RETURN(members[kMlaQA], weights.linear(prefix + ".q_a_proj", mla.q_lora_rank, config.hidden, bias));
+    ASSIGN_OR_RETURN(members[kMlaQA],
+                     weights.linear(prefix + ".q_a_proj", mla.q_lora_rank, config.hidden, bias));
     ASSIGN_OR_RETURN(members[kMlaQB], weights.linear(prefix + ".q_b_proj", query_width, mla.q_lora_rank));
   } else {
     ASSIGN_OR_RETURN(members[kMlaQ], weights.linear(prefix + ".q_proj", query_width, config.hidden));
   }
-  ASSIGN_OR_RETURN(members[kMlaKvA], weights.linear(prefix + ".kv_a_proj_with_mqa", shape.kv_lora + shape.rope,
-                                                    config.hidden, bias));
-  ASSIGN_OR_RETURN(members[kMlaKvB],
-                   weights.linear(prefix + ".kv_b_proj", int64_t{shape.heads} * (shape.nope + shape.v), shape.kv_lora));
-  ASSIGN_OR_RETURN(members[kMlaO], weights.linear(prefix + ".o_proj", config.hidden, int64_t{shape.heads} * shape.v, bias));
+  ASSIGN_OR_RETURN(members[kMlaKvA], weights.linear(prefix + ".kv_a_proj_with_mqa",
+                                                    shape.kv_lora + shape.rope, config.hidden, bias));
+  ASSIGN_OR_RETURN(
+      members[kMlaKvB],
+      weights.linear(prefix + ".kv_b_proj", int64_t{shape.heads} * (shape.nope + shape.v), shape.kv_lora));
+  ASSIGN_OR_RETURN(members[kMlaO],
+                   weights.linear(prefix + ".o_proj", config.hidden, int64_t{shape.heads} * shape.v, bias));
   return members;
 }
 
 }  // namespace
 
-StatusOr<std::unique_ptr<AttentionLayer>> make_mla_layer(const ModelConfig& config, const std::string& prefix, DType compute,
-                                                         const float* rope_table, WeightLoader& weights, Device& device,
+StatusOr<std::unique_ptr<AttentionLayer>> make_mla_layer(const ModelConfig& config, const std::string& prefix,
+                                                         DType compute, const float* rope_table,
+                                                         WeightLoader& weights, Device& device,
                                                          Scratch& scratch) {
   const MlaConfig& mla = *config.mla;
   auto layer = std::make_unique<MlaLayer>();

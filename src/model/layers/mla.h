@@ -10,8 +10,9 @@
 namespace hadal {
 
 /// `prefix`: "model.layers.N.self_attn". `rope_table`: RopeArgs::table in device memory, outliving the layer.
-StatusOr<std::unique_ptr<AttentionLayer>> make_mla_layer(const ModelConfig& config, const std::string& prefix, DType compute,
-                                                         const float* rope_table, WeightLoader& weights, Device& device,
+StatusOr<std::unique_ptr<AttentionLayer>> make_mla_layer(const ModelConfig& config, const std::string& prefix,
+                                                         DType compute, const float* rope_table,
+                                                         WeightLoader& weights, Device& device,
                                                          Scratch& scratch);
 
 }  // namespace hadal

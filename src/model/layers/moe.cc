@@ -73,26 +73,28 @@ StatusOr<Prepared> prepare_experts(const ModelConfig& config, const std::string&
 
 }  // namespace
 
-StatusOr<std::unique_ptr<FeedForward>> make_moe(const ModelConfig& config, const std::string& prefix, DType compute,
-                                                WeightLoader& weights, Device& device, Scratch& scratch) {
+StatusOr<std::unique_ptr<FeedForward>> make_moe(const ModelConfig& config, const std::string& prefix,
+                                                DType compute, WeightLoader& weights, Device& device,
+                                                Scratch& scratch) {
   const MoeConfig& moe = config.moe;
   auto layer = std::make_unique<MoeFeedForward>();
   layer->hidden_ = config.hidden;
   layer->moe_ = moe;
 
   ASSIGN_OR_RETURN(const WeightRef gate, weights.linear(prefix + ".gate", moe.routed, config.hidden));
-  ASSIGN_OR_RETURN(layer->gate_, device.prepare(WeightGroup{.kind = GroupKind::kLinear,
-                                                            .members = &gate,
-                                                            .count = 1,
-                                                            .mla = {},
-                                                            .compute = compute}));
+  ASSIGN_OR_RETURN(
+      layer->gate_,
+      device.prepare(WeightGroup{
+          .kind = GroupKind::kLinear, .members = &gate, .count = 1, .mla = {}, .compute = compute}));
   if (moe.method == TopkMethod::kNoauxTc) {
-    ASSIGN_OR_RETURN(layer->correction_bias_, weights.tensor_f32(prefix + ".gate.e_score_correction_bias", {moe.routed}));
+    ASSIGN_OR_RETURN(layer->correction_bias_,
+                     weights.tensor_f32(prefix + ".gate.e_score_correction_bias", {moe.routed}));
   }
   ASSIGN_OR_RETURN(layer->experts_, prepare_experts(config, prefix, compute, weights, device));
   if (moe.shared > 0) {
     const int64_t width = int64_t{moe.shared} * moe.intermediate;
-    ASSIGN_OR_RETURN(layer->shared_, prepare_mlp(config, prefix + ".shared_experts", width, compute, weights, device));
+    ASSIGN_OR_RETURN(layer->shared_,
+                     prepare_mlp(config, prefix + ".shared_experts", width, compute, weights, device));
     scratch.reserve(Slot::kGate, DType::kF32, width);
     scratch.reserve(Slot::kUp, DType::kF32, width);
     scratch.reserve(Slot::kHiddenMlp, compute, width);
