@@ -62,11 +62,12 @@ def build(preset, *targets):
                RESULTS / f"build-{preset}.log", env={"CCACHE_NOHASHDIR": "1", "CCACHE_BASEDIR": str(ROOT)})
 
 
-def gtest(binary, name, env=None, timeout=1800):
+def gtest(binary, name, env=None, timeout=1800, leave_out=None):
     """Counts the cases of one GoogleTest binary. A binary that dies counts as one failure more."""
     report = RESULTS / f"{name}.json"
     report.unlink(missing_ok=True)
-    ok = run([binary, f"--gtest_output=json:{report}", "--gtest_brief=1"], RESULTS / f"{name}.log", env, timeout)
+    leave_out = [f"--gtest_filter=-{leave_out}"] if leave_out else []
+    ok = run([binary, f"--gtest_output=json:{report}", "--gtest_brief=1", *leave_out], RESULTS / f"{name}.log", env, timeout)
     count = Count()
     if report.exists():
         for suite in json.loads(report.read_text()).get("testsuites", []):
@@ -86,15 +87,16 @@ def gtest(binary, name, env=None, timeout=1800):
     return count
 
 
-def room_tests(preset, env=None, only=None, skip=(), timeout=1800):
+def room_tests(preset, env=None, only=None, leave_out=None, timeout=1800):
+    """`leave_out`: {room: gtest pattern} of cases that this stage does not run."""
     count = Count()
     binaries = sorted((BUILD / preset).glob("**/hadal_*_test"))
     for binary in binaries:
         room = re.sub(r"^hadal_|_test$", "", binary.name)
-        if (only and room not in only) or room in skip:
+        if only and room not in only:
             continue
         started = time.monotonic()
-        found = gtest(binary, f"{preset}-{room}", env, timeout)
+        found = gtest(binary, f"{preset}-{room}", env, timeout, (leave_out or {}).get(room))
         note(f"    {room}: {found.passed} passed, {found.failed} failed ({time.monotonic() - started:.0f} s)")
         count += found
     if not binaries:
@@ -158,7 +160,7 @@ def stage_release():
 
 
 def stage_isa():
-    """No vector registers outside the ISA translation units (docs/contracts/kernels.md)."""
+    """No vector registers outside the ISA translation units (docs/contracts/device.md)."""
     return PASS if run([sys.executable, "tools/check_isa.py", str(BUILD / "release")], RESULTS / "isa.log") else FAIL
 
 
@@ -175,7 +177,8 @@ def stage_tools():
 def stage_asan():
     if not build("asan"):
         return FAIL
-    return room_tests("asan", SANITIZER_ENV)
+    # the wide cases' 2,500 tokens take minutes under sanitizers; the small ones walk the same code
+    return room_tests("asan", SANITIZER_ENV, leave_out={"oracle": "*wide*"})
 
 
 def stage_corpora():
