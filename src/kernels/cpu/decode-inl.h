@@ -41,50 +41,70 @@ HADAL_INLINE float half_to_float(uint16_t bits) {
 /// Nibble i of a word is the column's lane kOrder[i] of 8.
 constexpr int kAwqOrder[8] = {0, 2, 4, 6, 1, 3, 5, 7};
 
-/// kLanes steps of k of one word column: 8 rows of out.
-HADAL_INLINE void awq_step(const AwqArgs* a, int64_t word, int64_t k, int n, const float* zeros,
-                           const float* scales, int64_t at) {
-  int32_t words[kLanes] = {};
+/// The columns of 8 words at most, of one group along k.
+struct AwqGroup {
+  Codebook books[8][8];  // [word][nibble]
+};
+
+void load_group(const AwqArgs* a, int64_t group, int64_t word0, int words, AwqGroup* out) {
+  for (int w = 0; w < words; ++w) {
+    const uint32_t packed = static_cast<uint32_t>(a->zeros[group * (a->rows / 8) + word0 + w]);
+    for (int nibble = 0; nibble < 8; ++nibble) {
+      const float zero_point = static_cast<float>(packed >> (4 * nibble) & 15);
+      const float factor = half_to_float(a->scales[group * a->rows + (word0 + w) * 8 + kAwqOrder[nibble]]);
+      float values[16];
+      for (int q = 0; q < 16; ++q) values[q] = (static_cast<float>(q) - zero_point) * factor;
+      out->books[w][nibble] = codebook(values, zero_point, factor);
+    }
+  }
+}
+
+/// `n` (<= kLanes) steps of k from k of words word0 ...: 8 * words rows of out from row `at`.
+HADAL_INLINE void awq_step(const AwqArgs* a, const AwqGroup* group, int64_t word0, int words, int64_t k,
+                           int n, int64_t at) {
   const int64_t pitch = a->rows / 8;
-  for (int i = 0; i < n; ++i) words[i] = a->qweight[(k + i) * pitch + word];
-  VI packed;
-  memcpy(&packed, words, sizeof(packed));
-  for (int nibble = 0; nibble < 8; ++nibble) {
-    const int lane = kAwqOrder[nibble];
-    const VF q = to_float(bit_and(packed, set1_int(15)));
-    packed = shift_right(packed, 4);
-    const VF value = mul(sub(q, set1(zeros[lane])), set1(scales[lane]));
-    const int64_t to = (at + lane) * a->ldo + k - a->k0;
-    if (n == kLanes) {
-      store_as(a->out_elem, a->out, to, value);
-    } else {
-      float values[kLanes];
-      store_as(a->out_elem, values, 0, value);
-      const size_t size = a->out_elem == kElemBF16 ? 2 : 4;
-      memcpy(static_cast<char*>(a->out) + static_cast<size_t>(to) * size, values,
-             static_cast<size_t>(n) * size);
+  const int32_t* from = a->qweight + k * pitch + word0;
+  VI packed[8];
+  int32_t copy[kLanes * 8];
+  if (n < kLanes) {
+    for (int i = 0; i < kLanes * 8; ++i)
+      copy[i] = i / 8 < n && i % 8 < words ? from[i / 8 * pitch + i % 8] : 0;
+    load_transposed(copy, 8, 8, packed);
+  } else {
+    load_transposed(from, pitch, words, packed);
+  }
+  for (int w = 0; w < words; ++w) {
+    VI codes = packed[w];
+    for (int nibble = 0; nibble < 8; ++nibble) {
+      const VF value = decode(codes, group->books[w][nibble]);
+      codes = shift_right(codes, 4);
+      const int64_t to = (at + 8 * w + kAwqOrder[nibble]) * a->ldo + k - a->k0;
+      if (n == kLanes) {
+        store_as(a->out_elem, a->out, to, value);
+      } else {
+        float values[kLanes];
+        store_as(a->out_elem, values, 0, value);
+        const size_t size = a->out_elem == kElemBF16 ? 2 : 4;
+        memcpy(static_cast<char*>(a->out) + static_cast<size_t>(to) * size, values,
+               static_cast<size_t>(n) * size);
+      }
     }
   }
 }
 
 void decode_awq(const AwqArgs* a) {
-  for (int64_t at = 0; at < a->n; at += 8) {
-    const int64_t word = (a->n0 + at) / 8;
+  AwqGroup columns;
+  for (int64_t at = 0; at < a->n; at += 64) {
+    const int64_t word0 = (a->n0 + at) / 8;
+    const int words = a->n - at < 64 ? static_cast<int>((a->n - at) / 8) : 8;
     for (int64_t k = a->k0; k < a->k0 + a->k;) {
       const int64_t group = k / a->group;
       int64_t end = (group + 1) * a->group;
       if (end > a->k0 + a->k) end = a->k0 + a->k;
-      const uint32_t packed = static_cast<uint32_t>(a->zeros[group * (a->rows / 8) + word]);
-      float zeros[8], scales[8];
-      for (int i = 0; i < 8; ++i) {
-        zeros[kAwqOrder[i]] = static_cast<float>(packed >> (4 * i) & 15);
-        scales[i] = half_to_float(a->scales[group * a->rows + word * 8 + i]);
-      }
-      for (; k < end; k += kLanes) {
-        const int n = end - k < kLanes ? static_cast<int>(end - k) : static_cast<int>(kLanes);
-        awq_step(a, word, k, n, zeros, scales, at);
-        if (n < kLanes) k = end - kLanes;
-      }
+      load_group(a, group, word0, words, &columns);
+      for (; k + kLanes <= end; k += kLanes) awq_step(a, &columns, word0, words, k, kLanes, at);
+      if (k < end) awq_step(a, &columns, word0, words, k, static_cast<int>(end - k), at);
+      k = end;
     }
   }
 }

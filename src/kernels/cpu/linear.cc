@@ -21,7 +21,9 @@ constexpr int64_t kBlockM = 240;    // rows of x a task: a multiple of every ker
 Grid grid_of(const WeightRef& w, int64_t m, int threads) {
   Grid grid;
   grid.block_rows = kBlockRows;
-  if (ceil_div(w.rows, grid.block_rows) < 4 * threads) grid.block_rows = kBlockRows / 4;
+  // AWQ words of 64 rows lie side by side; narrower blocks would fetch the same lines again and again
+  const bool narrow = w.format != WeightFormat::kAwqGemm;
+  if (narrow && ceil_div(w.rows, grid.block_rows) < 4 * threads) grid.block_rows = kBlockRows / 4;
   grid.row_blocks = ceil_div(w.rows, grid.block_rows);
   grid.block_m = kBlockM;
   grid.m_blocks = ceil_div(m, grid.block_m);
@@ -106,7 +108,8 @@ void dot_rows(const IsaKernels& kernels, const WeightRef& w, const DotRows& rows
   args.ldx = rows.ldx;
   args.x_rows = rows.x_rows;
   const int64_t chunk = chunk_of(rows.x_dtype);
-  args.ldw = dense ? w.cols : chunk;
+  const int64_t decode_pitch = kDecodeRowBytes / bytes_of(rows.x_dtype);
+  args.ldw = dense ? w.cols : decode_pitch;
   args.m = rows.m;
   args.n = n;
   args.out = rows.out;
@@ -122,7 +125,7 @@ void dot_rows(const IsaKernels& kernels, const WeightRef& w, const DotRows& rows
     if (dense) {
       args.w = static_cast<const char*>(w.data) + (n0 * w.cols + k0) * bytes_of(w.dtype);
     } else {
-      decode_tile(kernels, w, n0, n, k0, args.k, decode, chunk, w_dtype);
+      decode_tile(kernels, w, n0, n, k0, args.k, decode, decode_pitch, w_dtype);
       args.w = decode;
     }
     dot(&args);

@@ -13,8 +13,10 @@ inline constexpr int64_t kBlockRows = 64;
 /// kernels' sums are cut there, always at multiples, so that all tilings agree.
 inline constexpr int64_t kChunkBytes = 2048;
 constexpr int64_t chunk_of(DType x_dtype) { return kChunkBytes / bytes_of(x_dtype); }
-/// Bytes of scratch for decode: a block of rows times a chunk, in x's dtype.
-inline constexpr int64_t kDecodeScratch = kBlockRows * kChunkBytes;
+/// Distance of decoded rows in scratch: not a power of two, whose rows would all fall into the same few cache
+/// sets.
+inline constexpr int64_t kDecodeRowBytes = kChunkBytes + 64;
+inline constexpr int64_t kDecodeScratch = kBlockRows * kDecodeRowBytes;
 
 /// out[i, j] = sum over k of x[i, k] * W[n0 + j, k], i in [0, rows.m), j in [0, n), n <= kBlockRows, without
 /// bias.

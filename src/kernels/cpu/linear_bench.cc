@@ -175,6 +175,45 @@ HADAL_LINEAR_BENCH(bf16xbf16, kBF16, kBF16);
 HADAL_LINEAR_BENCH(f32xbf16, kF32, kBF16);
 HADAL_LINEAR_BENCH(f32xf32, kF32, kF32);
 
+/// Quantised weights on one thread: bytes of codes a second.
+void quantised(benchmark::State& state, WeightFormat format, DType x_dtype) {
+  const int64_t rows = state.range(0);
+  constexpr int64_t kN = 2048, kK = 2048;
+  Setup setup(x_dtype, DType::kBF16, rows, kN, kK, 1, 1);
+  std::vector<uint8_t> codes(kN * kK);
+  std::mt19937 random(9);
+  for (uint8_t& c : codes) c = static_cast<uint8_t>(random() & 0xBF);
+  std::vector<float> scales(kN * kK / 128, 0.01f);
+  std::vector<uint16_t> half_scales(kN * kK / 128, 0x2000);
+  WeightRef w;
+  w.format = format;
+  w.rows = kN;
+  w.cols = kK;
+  w.data = codes.data();
+  double bytes = kN * kK;
+  if (format == WeightFormat::kFp8Block) {
+    w.dtype = DType::kF8E4M3;
+    w.scales = scales.data();
+    w.block_rows = w.block_cols = 128;
+  } else {
+    w.scales = half_scales.data();
+    w.scale_dtype = DType::kF16;
+    w.zeros = codes.data();
+    w.group = 128;
+    bytes /= 2;
+  }
+  setup.groups[0].members = {w};
+  for (auto _ : state) setup.run(0);
+  using benchmark::Counter;
+  state.counters["B/s"] = Counter(bytes, Counter::kIsIterationInvariantRate);
+  state.counters["op/s"] =
+      Counter(2.0 * static_cast<double>(rows) * kN * kK, Counter::kIsIterationInvariantRate);
+}
+BENCHMARK_CAPTURE(quantised, fp8_bf16, WeightFormat::kFp8Block, DType::kBF16)->Arg(1)->Arg(16)->Arg(240);
+BENCHMARK_CAPTURE(quantised, fp8_f32, WeightFormat::kFp8Block, DType::kF32)->Arg(1)->Arg(240);
+BENCHMARK_CAPTURE(quantised, awq_bf16, WeightFormat::kAwqGemm, DType::kBF16)->Arg(1)->Arg(16)->Arg(240);
+BENCHMARK_CAPTURE(quantised, awq_f32, WeightFormat::kAwqGemm, DType::kF32)->Arg(1)->Arg(240);
+
 /// Fork and join alone.
 void fork_join(benchmark::State& state) {
   ThreadPool pool(usable_processors());

@@ -39,8 +39,7 @@ Status check_weight(const WeightRef& w, int32_t member) {
   return refuse("unknown format");
 }
 
-float fp8_scale(const WeightRef& w, int64_t row, int64_t col) {
-  const int64_t index = row / w.block_rows * ceil_div(w.cols, w.block_cols) + col / w.block_cols;
+float scale_at(const WeightRef& w, int64_t index) {
   switch (w.scale_dtype) {
     case DType::kF32:
       return static_cast<const float*>(w.scales)[index];
@@ -51,13 +50,19 @@ float fp8_scale(const WeightRef& w, int64_t row, int64_t col) {
   }
 }
 
-void decode_fp8_row(const IsaKernels& kernels, const WeightRef& w, int64_t row, int64_t k0, int64_t k,
-                    char* out, DType out_dtype) {
-  const uint8_t* codes = static_cast<const uint8_t*>(w.data) + row * w.cols;
-  for (int64_t col = k0; col < k0 + k;) {
-    const int64_t end = std::min(k0 + k, (col / w.block_cols + 1) * w.block_cols);
-    kernels.decode->fp8(codes + col, fp8_scale(w, row, col), out + (col - k0) * bytes_of(out_dtype),
-                        elem_of(out_dtype), end - col);
+/// Rows that share their scales (one row of blocks).
+void decode_fp8_rows(const IsaKernels& kernels, const WeightRef& w, int64_t n0, int64_t n, int64_t k0,
+                     int64_t k, char* out, int64_t row_bytes, DType out_dtype) {
+  const int64_t scale_row = n0 / w.block_rows * ceil_div(w.cols, w.block_cols);
+  int64_t block = k0 / w.block_cols;
+  for (int64_t col = k0; col < k0 + k; ++block) {
+    const int64_t end = std::min(k0 + k, (block + 1) * w.block_cols);
+    const float scale = scale_at(w, scale_row + block);
+    const uint8_t* codes = static_cast<const uint8_t*>(w.data) + n0 * w.cols + col;
+    char* to = out + (col - k0) * bytes_of(out_dtype);
+    for (int64_t j = 0; j < n; ++j) {
+      kernels.decode->fp8(codes + j * w.cols, scale, to + j * row_bytes, elem_of(out_dtype), end - col);
+    }
     col = end;
   }
 }
@@ -95,9 +100,12 @@ int32_t weight_kind(const WeightRef& weight) {
 void decode_tile(const IsaKernels& kernels, const WeightRef& weight, int64_t n0, int64_t n, int64_t k0,
                  int64_t k, void* out, int64_t ldo, DType out_dtype) {
   if (weight.format == WeightFormat::kFp8Block) {
-    for (int64_t j = 0; j < n; ++j) {
-      char* row = static_cast<char*>(out) + j * ldo * bytes_of(out_dtype);
-      decode_fp8_row(kernels, weight, n0 + j, k0, k, row, out_dtype);
+    const int64_t row_bytes = ldo * bytes_of(out_dtype);
+    for (int64_t j = 0; j < n;) {
+      const int64_t rows = std::min(n - j, weight.block_rows - (n0 + j) % weight.block_rows);
+      decode_fp8_rows(kernels, weight, n0 + j, rows, k0, k, static_cast<char*>(out) + j * row_bytes,
+                      row_bytes, out_dtype);
+      j += rows;
     }
     return;
   }

@@ -87,6 +87,43 @@ HADAL_INLINE void store(Bf16* p, VF v) {
   _mm_storeu_si128(reinterpret_cast<__m128i*>(p), packed);
 }
 
+/// kLanes rows of up to 8 words, `pitch` words apart: out[w] holds word w of each row.
+HADAL_INLINE void load_transposed(const int32_t* p, int64_t pitch, int words, VI* out) {
+  const VI mask = mask_n(words);
+  VI r[8], t[8];
+  for (int i = 0; i < 8; ++i) r[i] = _mm256_maskload_epi32(p + i * pitch, mask);
+  for (int i = 0; i < 8; i += 2) {
+    t[i] = _mm256_unpacklo_epi32(r[i], r[i + 1]);
+    t[i + 1] = _mm256_unpackhi_epi32(r[i], r[i + 1]);
+  }
+  for (int h = 0; h < 2; ++h) {  // rows 4h .. 4h + 3: r[4h + w] holds their words w and w + 4
+    r[4 * h] = _mm256_unpacklo_epi64(t[4 * h], t[4 * h + 2]);
+    r[4 * h + 1] = _mm256_unpackhi_epi64(t[4 * h], t[4 * h + 2]);
+    r[4 * h + 2] = _mm256_unpacklo_epi64(t[4 * h + 1], t[4 * h + 3]);
+    r[4 * h + 3] = _mm256_unpackhi_epi64(t[4 * h + 1], t[4 * h + 3]);
+  }
+  for (int w = 0; w < 4; ++w) {
+    out[w] = _mm256_permute2x128_si256(r[w], r[4 + w], 0x20);
+    out[w + 4] = _mm256_permute2x128_si256(r[w], r[4 + w], 0x31);
+  }
+}
+
+/// The 16 values that a 4-bit code of one column can have.
+struct Codebook {
+  VF low;
+  VF high;
+};
+HADAL_INLINE Codebook codebook(const float* values, float zero_point, float factor) {
+  (void)zero_point, (void)factor;
+  return {load(values), load(values + 8)};
+}
+/// Of the lowest four bits of each lane.
+HADAL_INLINE VF decode(VI codes, const Codebook& book) {
+  const VF low = _mm256_permutevar8x32_ps(book.low, codes);
+  const VF high = _mm256_permutevar8x32_ps(book.high, codes);
+  return _mm256_blendv_ps(low, high, as_float(_mm256_slli_epi32(codes, 28)));
+}
+
 /// Sums of four vectors, each by the same tree.
 HADAL_INLINE void sum4(VF a, VF b, VF c, VF d, float* out) {
   const VF all = _mm256_hadd_ps(_mm256_hadd_ps(a, b), _mm256_hadd_ps(c, d));

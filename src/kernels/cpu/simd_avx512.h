@@ -84,6 +84,44 @@ HADAL_INLINE void store(Bf16* p, VF v) {
   _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm512_cvtepi32_epi16(chosen));
 }
 
+/// kLanes rows of up to 8 words, `pitch` words apart: out[w] holds word w of each row.
+HADAL_INLINE void load_transposed(const int32_t* p, int64_t pitch, int words, VI* out) {
+  const __mmask8 mask = static_cast<__mmask8>((1u << words) - 1);
+  VI r[8], t[8];
+  for (int i = 0; i < 8; ++i) {  // rows i and i + 8, side by side
+    const __m256i upper = _mm256_maskz_loadu_epi32(mask, p + (i + 8) * pitch);
+    r[i] =
+        _mm512_inserti32x8(_mm512_castsi256_si512(_mm256_maskz_loadu_epi32(mask, p + i * pitch)), upper, 1);
+  }
+  for (int i = 0; i < 8; i += 2) {
+    t[i] = _mm512_unpacklo_epi32(r[i], r[i + 1]);
+    t[i + 1] = _mm512_unpackhi_epi32(r[i], r[i + 1]);
+  }
+  for (int h = 0; h < 2; ++h) {  // rows 4h .. 4h + 3 and those + 8: r[4h + w] holds their words w and w + 4
+    r[4 * h] = _mm512_unpacklo_epi64(t[4 * h], t[4 * h + 2]);
+    r[4 * h + 1] = _mm512_unpackhi_epi64(t[4 * h], t[4 * h + 2]);
+    r[4 * h + 2] = _mm512_unpacklo_epi64(t[4 * h + 1], t[4 * h + 3]);
+    r[4 * h + 3] = _mm512_unpackhi_epi64(t[4 * h + 1], t[4 * h + 3]);
+  }
+  const VI even = _mm512_setr_epi64(0, 1, 8, 9, 4, 5, 12, 13),
+           odd = _mm512_setr_epi64(2, 3, 10, 11, 6, 7, 14, 15);
+  for (int w = 0; w < 4; ++w) {
+    out[w] = _mm512_permutex2var_epi64(r[w], even, r[4 + w]);
+    out[w + 4] = _mm512_permutex2var_epi64(r[w], odd, r[4 + w]);
+  }
+}
+
+/// The 16 values that a 4-bit code of one column can have.
+struct Codebook {
+  VF values;
+};
+HADAL_INLINE Codebook codebook(const float* values, float zero_point, float factor) {
+  (void)zero_point, (void)factor;
+  return {load(values)};
+}
+/// Of the lowest four bits of each lane.
+HADAL_INLINE VF decode(VI codes, const Codebook& book) { return _mm512_permutexvar_ps(codes, book.values); }
+
 /// Sums of four vectors, each by the same tree.
 HADAL_INLINE void sum4(VF a, VF b, VF c, VF d, float* out) {
   const VF ab = add(_mm512_unpacklo_ps(a, b), _mm512_unpackhi_ps(a, b));

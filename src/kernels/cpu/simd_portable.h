@@ -110,6 +110,26 @@ HADAL_INLINE void store(Bf16* p, VF v) {
   for (int i = 0; i < kLanes; ++i) p[i].bits = static_cast<uint16_t>(chosen[i]);
 }
 
+/// kLanes rows of up to 8 words, `pitch` words apart: out[w] holds word w of each row. out[words ...] is left
+/// as it is.
+HADAL_INLINE void load_transposed(const int32_t* p, int64_t pitch, int words, VI* out) {
+  for (int w = 0; w < words; ++w) out[w] = VI{p[w], p[pitch + w], p[2 * pitch + w], p[3 * pitch + w]};
+}
+
+/// The 16 values that a 4-bit code of one column can have: here computed, elsewhere looked up.
+struct Codebook {
+  VF zero;
+  VF scale;
+};
+HADAL_INLINE Codebook codebook(const float* values, float zero_point, float factor) {
+  (void)values;
+  return {set1(zero_point), set1(factor)};
+}
+/// Of the lowest four bits of each lane.
+HADAL_INLINE VF decode(VI codes, const Codebook& book) {
+  return mul(sub(to_float(bit_and(codes, set1_int(15))), book.zero), book.scale);
+}
+
 /// Sums of four vectors, one after the other, each by the same tree.
 HADAL_INLINE void sum4(VF a, VF b, VF c, VF d, float* out) {
   out[0] = (a[0] + a[2]) + (a[1] + a[3]);
