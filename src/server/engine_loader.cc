@@ -57,6 +57,12 @@ StatusOr<CachePlan> plan_cache(const EngineConfig& options, const ModelConfig& c
   // one block is the null block
   const int64_t blocks = static_cast<int64_t>(bytes) / (options.block_size * token_bytes) - 1;
   const int64_t fits = std::max<int64_t>(blocks, 0) * options.block_size;
+  if (fits < 1) {
+    return resource_exhausted(
+        "a KV cache of {} bytes does not hold one block of {} tokens ({} bytes a token); raise "
+        "--kv-cache-memory-bytes",
+        bytes, options.block_size, token_bytes);
+  }
   plan.max_model_len = wanted;
   if (options.max_model_len == 0 && fits < wanted) {
     plan.max_model_len = static_cast<int32_t>(fits);
