@@ -11,31 +11,21 @@
 namespace hadal::cpu::HADAL_ISA {
 namespace {
 
-HADAL_INLINE void store_as(int32_t elem, void* to, int64_t at, VF v) {
-  if (elem == kElemBF16) {
-    store(static_cast<Bf16*>(to) + at, v);
-  } else {
-    store(static_cast<float*>(to) + at, v);
-  }
+template <typename Out>
+HADAL_INLINE void decode_fp8_to(const E4m3* from, float scale, Out* to, int64_t n) {
+  const VF f = set1(scale);
+  int64_t i = 0;
+  for (; i + kLanes <= n; i += kLanes) store(to + i, mul(load(from + i), f));
+  if (i == n) return;
+  Out values[kLanes];
+  store(values, mul(load_n(from + i, static_cast<int>(n - i)), f));
+  memcpy(to + i, values, static_cast<size_t>(n - i) * sizeof(Out));
 }
 
 void decode_fp8(const uint8_t* codes, float scale, void* to, int32_t elem, int64_t n) {
   const E4m3* from = reinterpret_cast<const E4m3*>(codes);
-  const VF f = set1(scale);
-  int64_t i = 0;
-  for (; i + kLanes <= n; i += kLanes) store_as(elem, to, i, mul(load(from + i), f));
-  if (i == n) return;
-  float values[kLanes];  // BF16 in its first half
-  store_as(elem, values, 0, mul(load_n(from + i, static_cast<int>(n - i)), f));
-  const size_t size = elem == kElemBF16 ? 2 : 4;
-  memcpy(static_cast<char*>(to) + static_cast<size_t>(i) * size, values, static_cast<size_t>(n - i) * size);
-}
-
-HADAL_INLINE float half_to_float(uint16_t bits) {
-  F16 halves[kLanes] = {{bits}};
-  float values[kLanes];
-  store(values, load(halves));
-  return values[0];
+  if (elem == kElemBF16) return decode_fp8_to(from, scale, static_cast<Bf16*>(to), n);
+  decode_fp8_to(from, scale, static_cast<float*>(to), n);
 }
 
 /// Nibble i of a word is the column's lane kOrder[i] of 8.
@@ -46,24 +36,31 @@ struct AwqGroup {
   Codebook books[8][8];  // [word][nibble]
 };
 
+template <typename Out>
 void load_group(const AwqArgs* a, int64_t group, int64_t word0, int words, AwqGroup* out) {
+  float scales[64];
+  const F16* halves = reinterpret_cast<const F16*>(a->scales + group * a->rows + word0 * 8);
+  int i = 0;
+  for (; i + kLanes <= 8 * words; i += kLanes) store(scales + i, load(halves + i));
+  if (i < 8 * words) store(scales + i, load_n(halves + i, 8 * words - i));
   for (int w = 0; w < words; ++w) {
     const uint32_t packed = static_cast<uint32_t>(a->zeros[group * (a->rows / 8) + word0 + w]);
     for (int nibble = 0; nibble < 8; ++nibble) {
       const float zero_point = static_cast<float>(packed >> (4 * nibble) & 15);
-      const float factor = half_to_float(a->scales[group * a->rows + (word0 + w) * 8 + kAwqOrder[nibble]]);
-      float values[16];
-      for (int q = 0; q < 16; ++q) values[q] = (static_cast<float>(q) - zero_point) * factor;
-      out->books[w][nibble] = codebook(values, zero_point, factor);
+      Codebook book = codebook(zero_point, scales[8 * w + kAwqOrder[nibble]]);
+      round_to(static_cast<const Out*>(nullptr), book);
+      out->books[w][nibble] = book;
     }
   }
 }
 
 /// `n` (<= kLanes) steps of k from k of words word0 ...: 8 * words rows of out from row `at`.
+template <typename Out>
 HADAL_INLINE void awq_step(const AwqArgs* a, const AwqGroup* group, int64_t word0, int words, int64_t k,
                            int n, int64_t at) {
   const int64_t pitch = a->rows / 8;
   const int32_t* from = a->qweight + k * pitch + word0;
+  Out* to = static_cast<Out*>(a->out) + at * a->ldo + k - a->k0;
   VI packed[8];
   int32_t copy[kLanes * 8];
   if (n < kLanes) {
@@ -78,21 +75,20 @@ HADAL_INLINE void awq_step(const AwqArgs* a, const AwqGroup* group, int64_t word
     for (int nibble = 0; nibble < 8; ++nibble) {
       const VF value = decode(codes, group->books[w][nibble]);
       codes = shift_right(codes, 4);
-      const int64_t to = (at + 8 * w + kAwqOrder[nibble]) * a->ldo + k - a->k0;
+      Out* row = to + (8 * w + kAwqOrder[nibble]) * a->ldo;
       if (n == kLanes) {
-        store_as(a->out_elem, a->out, to, value);
+        store_decoded(row, value);
       } else {
-        float values[kLanes];
-        store_as(a->out_elem, values, 0, value);
-        const size_t size = a->out_elem == kElemBF16 ? 2 : 4;
-        memcpy(static_cast<char*>(a->out) + static_cast<size_t>(to) * size, values,
-               static_cast<size_t>(n) * size);
+        Out values[kLanes];
+        store_decoded(values, value);
+        memcpy(row, values, static_cast<size_t>(n) * sizeof(Out));
       }
     }
   }
 }
 
-void decode_awq(const AwqArgs* a) {
+template <typename Out>
+void decode_awq_to(const AwqArgs* a) {
   AwqGroup columns;
   for (int64_t at = 0; at < a->n; at += 64) {
     const int64_t word0 = (a->n0 + at) / 8;
@@ -101,12 +97,17 @@ void decode_awq(const AwqArgs* a) {
       const int64_t group = k / a->group;
       int64_t end = (group + 1) * a->group;
       if (end > a->k0 + a->k) end = a->k0 + a->k;
-      load_group(a, group, word0, words, &columns);
-      for (; k + kLanes <= end; k += kLanes) awq_step(a, &columns, word0, words, k, kLanes, at);
-      if (k < end) awq_step(a, &columns, word0, words, k, static_cast<int>(end - k), at);
+      load_group<Out>(a, group, word0, words, &columns);
+      for (; k + kLanes <= end; k += kLanes) awq_step<Out>(a, &columns, word0, words, k, kLanes, at);
+      if (k < end) awq_step<Out>(a, &columns, word0, words, k, static_cast<int>(end - k), at);
       k = end;
     }
   }
+}
+
+void decode_awq(const AwqArgs* a) {
+  if (a->out_elem == kElemBF16) return decode_awq_to<Bf16>(a);
+  decode_awq_to<float>(a);
 }
 
 }  // namespace

@@ -50,20 +50,21 @@ float scale_at(const WeightRef& w, int64_t index) {
   }
 }
 
-/// Rows that share their scales (one row of blocks).
+/// Rows that share their scales (one row of blocks), each from end to end: pieces of many rows side by side
+/// are read three times slower.
 void decode_fp8_rows(const IsaKernels& kernels, const WeightRef& w, int64_t n0, int64_t n, int64_t k0,
                      int64_t k, char* out, int64_t row_bytes, DType out_dtype) {
   const int64_t scale_row = n0 / w.block_rows * ceil_div(w.cols, w.block_cols);
-  int64_t block = k0 / w.block_cols;
-  for (int64_t col = k0; col < k0 + k; ++block) {
-    const int64_t end = std::min(k0 + k, (block + 1) * w.block_cols);
-    const float scale = scale_at(w, scale_row + block);
-    const uint8_t* codes = static_cast<const uint8_t*>(w.data) + n0 * w.cols + col;
-    char* to = out + (col - k0) * bytes_of(out_dtype);
-    for (int64_t j = 0; j < n; ++j) {
-      kernels.decode->fp8(codes + j * w.cols, scale, to + j * row_bytes, elem_of(out_dtype), end - col);
+  const int64_t first_block = k0 / w.block_cols;
+  for (int64_t j = 0; j < n; ++j) {
+    const uint8_t* codes = static_cast<const uint8_t*>(w.data) + (n0 + j) * w.cols;
+    int64_t block = first_block;
+    for (int64_t col = k0; col < k0 + k; ++block) {
+      const int64_t end = std::min(k0 + k, (block + 1) * w.block_cols);
+      char* to = out + j * row_bytes + (col - k0) * bytes_of(out_dtype);
+      kernels.decode->fp8(codes + col, scale_at(w, scale_row + block), to, elem_of(out_dtype), end - col);
+      col = end;
     }
-    col = end;
   }
 }
 

@@ -75,17 +75,20 @@ HADAL_INLINE VI load_bytes(const uint8_t* p) {
   return _mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p)));
 }
 
-HADAL_INLINE void store(Bf16* p, VF v) {
+/// Bits of v rounded to bfloat16, in the upper half of each lane; the lower half is not cleared.
+HADAL_INLINE VI round_bf16(VF v) {
   const VI bits = as_int(v);
   const VI odd = _mm256_and_si256(_mm256_srli_epi32(bits, 16), set1_int(1));
-  const VI rounded = _mm256_srli_epi32(add(add(bits, set1_int(0x7FFF)), odd), 16);
-  const VI nan = _mm256_or_si256(_mm256_srli_epi32(bits, 16), set1_int(0x40));
+  const VI rounded = add(add(bits, set1_int(0x7FFF)), odd);
   const VI is_nan = as_int(_mm256_cmp_ps(v, v, _CMP_UNORD_Q));
-  const VI chosen = _mm256_blendv_epi8(rounded, nan, is_nan);
-  const __m128i packed =
-      _mm_packus_epi32(_mm256_castsi256_si128(chosen), _mm256_extracti128_si256(chosen, 1));
+  return _mm256_blendv_epi8(rounded, _mm256_or_si256(bits, set1_int(0x400000)), is_nan);
+}
+HADAL_INLINE void store_upper(Bf16* p, VI bits) {
+  const VI upper = _mm256_srli_epi32(bits, 16);
+  const __m128i packed = _mm_packus_epi32(_mm256_castsi256_si128(upper), _mm256_extracti128_si256(upper, 1));
   _mm_storeu_si128(reinterpret_cast<__m128i*>(p), packed);
 }
+HADAL_INLINE void store(Bf16* p, VF v) { store_upper(p, round_bf16(v)); }
 
 /// kLanes rows of up to 8 words, `pitch` words apart: out[w] holds word w of each row.
 HADAL_INLINE void load_transposed(const int32_t* p, int64_t pitch, int words, VI* out) {
@@ -113,10 +116,18 @@ struct Codebook {
   VF low;
   VF high;
 };
-HADAL_INLINE Codebook codebook(const float* values, float zero_point, float factor) {
-  (void)zero_point, (void)factor;
-  return {load(values), load(values + 8)};
+HADAL_INLINE Codebook codebook(float zero_point, float factor) {
+  const VF low = _mm256_cvtepi32_ps(lane_ids()), zeros = set1(zero_point), factors = set1(factor);
+  return {mul(sub(low, zeros), factors), mul(sub(add(low, set1(8)), zeros), factors)};
 }
+HADAL_INLINE void round_to(const Bf16*, Codebook& book) {
+  book.low = as_float(round_bf16(book.low));
+  book.high = as_float(round_bf16(book.high));
+}
+HADAL_INLINE void round_to(const float*, Codebook&) {}
+/// What decode() gives after round_to.
+HADAL_INLINE void store_decoded(Bf16* p, VF v) { store_upper(p, as_int(v)); }
+HADAL_INLINE void store_decoded(float* p, VF v) { store(p, v); }
 /// Of the lowest four bits of each lane.
 HADAL_INLINE VF decode(VI codes, const Codebook& book) {
   const VF low = _mm256_permutevar8x32_ps(book.low, codes);

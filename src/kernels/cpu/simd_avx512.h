@@ -74,15 +74,18 @@ HADAL_INLINE VI load_bytes(const uint8_t* p) {
   return _mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
 }
 
-HADAL_INLINE void store(Bf16* p, VF v) {
-  // by integers: the instruction of AVX512-BF16 flushes subnormals
+/// Bits of v rounded to bfloat16, in the upper half of each lane; the lower half is not cleared. By integers:
+/// the instruction of AVX512-BF16 flushes subnormals.
+HADAL_INLINE VI round_bf16(VF v) {
   const VI bits = as_int(v);
   const VI odd = _mm512_and_si512(_mm512_srli_epi32(bits, 16), set1_int(1));
-  const VI rounded = _mm512_srli_epi32(add(add(bits, set1_int(0x7FFF)), odd), 16);
-  const VI nan = _mm512_or_si512(_mm512_srli_epi32(bits, 16), set1_int(0x40));
-  const VI chosen = _mm512_mask_mov_epi32(rounded, _mm512_cmp_ps_mask(v, v, _CMP_UNORD_Q), nan);
-  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm512_cvtepi32_epi16(chosen));
+  const VI rounded = add(add(bits, set1_int(0x7FFF)), odd);
+  return _mm512_mask_or_epi32(rounded, _mm512_cmp_ps_mask(v, v, _CMP_UNORD_Q), bits, set1_int(0x400000));
 }
+HADAL_INLINE void store_upper(Bf16* p, VI bits) {
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm512_cvtepi32_epi16(_mm512_srli_epi32(bits, 16)));
+}
+HADAL_INLINE void store(Bf16* p, VF v) { store_upper(p, round_bf16(v)); }
 
 /// kLanes rows of up to 8 words, `pitch` words apart: out[w] holds word w of each row.
 HADAL_INLINE void load_transposed(const int32_t* p, int64_t pitch, int words, VI* out) {
@@ -115,10 +118,14 @@ HADAL_INLINE void load_transposed(const int32_t* p, int64_t pitch, int words, VI
 struct Codebook {
   VF values;
 };
-HADAL_INLINE Codebook codebook(const float* values, float zero_point, float factor) {
-  (void)zero_point, (void)factor;
-  return {load(values)};
+HADAL_INLINE Codebook codebook(float zero_point, float factor) {
+  return {mul(sub(_mm512_cvtepi32_ps(lane_ids()), set1(zero_point)), set1(factor))};
 }
+HADAL_INLINE void round_to(const Bf16*, Codebook& book) { book.values = as_float(round_bf16(book.values)); }
+HADAL_INLINE void round_to(const float*, Codebook&) {}
+/// What decode() gives after round_to.
+HADAL_INLINE void store_decoded(Bf16* p, VF v) { store_upper(p, as_int(v)); }
+HADAL_INLINE void store_decoded(float* p, VF v) { store(p, v); }
 /// Of the lowest four bits of each lane.
 HADAL_INLINE VF decode(VI codes, const Codebook& book) { return _mm512_permutexvar_ps(codes, book.values); }
 

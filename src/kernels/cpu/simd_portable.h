@@ -121,10 +121,11 @@ struct Codebook {
   VF zero;
   VF scale;
 };
-HADAL_INLINE Codebook codebook(const float* values, float zero_point, float factor) {
-  (void)values;
-  return {set1(zero_point), set1(factor)};
-}
+HADAL_INLINE Codebook codebook(float zero_point, float factor) { return {set1(zero_point), set1(factor)}; }
+HADAL_INLINE void round_to(const Bf16*, Codebook&) {}
+HADAL_INLINE void round_to(const float*, Codebook&) {}
+HADAL_INLINE void store_decoded(Bf16* p, VF v) { store(p, v); }
+HADAL_INLINE void store_decoded(float* p, VF v) { store(p, v); }
 /// Of the lowest four bits of each lane.
 HADAL_INLINE VF decode(VI codes, const Codebook& book) {
   return mul(sub(to_float(bit_and(codes, set1_int(15))), book.zero), book.scale);
