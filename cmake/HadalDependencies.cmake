@@ -5,7 +5,6 @@ find_package(absl REQUIRED)
 find_package(fmt REQUIRED)
 find_package(nlohmann_json REQUIRED)
 find_package(Boost 1.81 REQUIRED)
-find_package(yaml-cpp REQUIRED)
 find_package(GTest REQUIRED)
 
 # A static archive where the portable preset asks for it: that binary may need glibc alone.
@@ -20,7 +19,6 @@ function(hadal_find_library target name)
 endfunction()
 hadal_find_library(pcre2 pcre2-8)
 hadal_find_library(utf8proc utf8proc)
-hadal_find_library(yaml yaml-cpp)
 
 add_library(hadal_dep_absl INTERFACE)
 if(HADAL_PORTABLE)

@@ -1,12 +1,12 @@
 #include <gtest/gtest.h>
 
 #include <thread>
+#include <vector>
 
 #include "base/bounded_queue.h"
 #include "base/clock.h"
 #include "base/files.h"
 #include "base/status.h"
-#include "base/strong_id.h"
 
 namespace hadal {
 namespace {
@@ -59,12 +59,6 @@ TEST(BoundedQueue, ManyProducersLoseNothing) {
   for (auto& thread : producers) thread.join();
   EXPECT_EQ(sum, 4 * kEach);
   EXPECT_EQ(queue.size(), 0u);
-}
-
-TEST(StrongId, ComparesAndHashes) {
-  using RowId = StrongId<struct RowIdTag, int32_t>;
-  EXPECT_LT(RowId(1), RowId(2));
-  EXPECT_EQ(std::hash<RowId>{}(RowId(7)), std::hash<int32_t>{}(7));
 }
 
 TEST(Files, ErrorsNameThePath) {

@@ -7,7 +7,6 @@
 #include <deque>
 #include <optional>
 #include <utility>
-#include <vector>
 
 #include "base/mutex.h"
 
@@ -42,30 +41,6 @@ class BoundedQueue {
     return item;
   }
 
-  /// Everything that is there now, without waiting.
-  std::vector<T> drain() EXCLUDES(mutex_) {
-    MutexLock lock(mutex_);
-    std::vector<T> taken(std::make_move_iterator(items_.begin()), std::make_move_iterator(items_.end()));
-    items_.clear();
-    return taken;
-  }
-
-  /// Waits until there is an item, the queue is closed, `wake()` is called or the time is up.
-  void wait_for(std::chrono::nanoseconds timeout) EXCLUDES(mutex_) {
-    mutex_.lock();
-    ready_.wait_for(mutex_, timeout, [this] { return closed_ || woken_ || !items_.empty(); });
-    woken_ = false;
-    mutex_.unlock();
-  }
-
-  void wake() EXCLUDES(mutex_) {
-    {
-      MutexLock lock(mutex_);
-      woken_ = true;
-    }
-    ready_.notify_all();
-  }
-
   void close() EXCLUDES(mutex_) {
     {
       MutexLock lock(mutex_);
@@ -91,7 +66,6 @@ class BoundedQueue {
   CondVar ready_;
   std::deque<T> items_ GUARDED_BY(mutex_);
   bool closed_ GUARDED_BY(mutex_) = false;
-  bool woken_ GUARDED_BY(mutex_) = false;
 };
 
 }  // namespace hadal
