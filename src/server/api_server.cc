@@ -9,7 +9,6 @@
 #include "openai/error.h"
 #include "openai/response.h"
 #include "server/handlers.h"
-#include "server/metrics.h"
 #include "server/work_pool.h"
 
 namespace hadal {
@@ -50,9 +49,9 @@ class ApiServerImpl final : public ApiServer {
     service_->model_names = options_.served_model_names;
     if (service_->model_names.empty()) service_->model_names.push_back(options_.engine.model);
     ASSIGN_OR_RETURN(service_->loaded, load_engine(options_.engine, [this](const LoadedEngine& loaded) {
-                       metrics_ = std::make_shared<ServerMetrics>(service_->model_names.front(),
-                                                                  loaded.max_model_len);
-                       return metrics_;
+                       service_->metrics = std::make_shared<ServerMetrics>(service_->model_names.front(),
+                                                                           loaded.max_model_len);
+                       return service_->metrics;
                      }));
     const LoadedEngine& loaded = service_->loaded;
     service_->eos_ids = loaded.config.eos;
@@ -60,7 +59,7 @@ class ApiServerImpl final : public ApiServer {
       service_->eos_ids.push_back(*loaded.tokenizer->eos_id());
     service_->reasoning = reasoning_kind_of(loaded);
     service_->started_unix = static_cast<int64_t>(Clock::real().unix_seconds());
-    metrics_->describe(loaded.engine->runner_info(), options_.engine.kv_cache_dtype);
+    service_->metrics->describe(loaded.engine->runner_info(), options_.engine.kv_cache_dtype);
     return OkStatus();
   }
 
@@ -73,7 +72,7 @@ class ApiServerImpl final : public ApiServer {
     http.max_body_bytes = static_cast<size_t>(options_.max_body_bytes);
     http.error_body = json_error;
     http.observer = [this](const http::Exchanged& exchanged) {
-      metrics_->on_http(exchanged, router_.knows(exchanged.path));
+      service_->metrics->on_http(exchanged, router_.knows(exchanged.path));
     };
     ASSIGN_OR_RETURN(http_,
                      http::Server::create(std::move(http), [this](http::Request request, WriterPtr writer) {
@@ -120,7 +119,7 @@ class ApiServerImpl final : public ApiServer {
     });
     router_.add("GET", "/metrics", [this](http::Request, WriterPtr writer) {
       writer->respond(200, {{"Content-Type", telemetry::Registry::kContentType}},
-                      metrics_->expose(service_->loaded.engine->stats(), can_serve().ok()));
+                      service_->metrics->expose(service_->loaded.engine->stats(), can_serve().ok()));
     });
   }
 
@@ -153,7 +152,6 @@ class ApiServerImpl final : public ApiServer {
 
   const ServeOptions options_;
   std::shared_ptr<Service> service_;
-  std::shared_ptr<ServerMetrics> metrics_;
   http::Router router_;
   WorkPool pool_;
   std::unique_ptr<http::Server> http_;

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <nlohmann/json.hpp>
 #include <thread>
 
@@ -127,8 +128,39 @@ TEST(ApiServerLife, ShutDownWaitsForWhatRunsAndRefusesTheRest) {
          std::string::npos) {
     std::this_thread::yield();
   }
+  const std::string page = watcher.request("GET", "/metrics")->body;
+  EXPECT_NE(page.find("vllm:prefix_cache_hits_total{model_name=\"demo\",engine=\"0\"} 0\n"),
+            std::string::npos);
   EXPECT_TRUE(server->shut_down(std::chrono::seconds(120)));
   running.join();
+}
+
+TEST(ApiServerLife, AFullQueueIsRefusedWith429AndCounted) {
+  ServeOptions options = demo_options();
+  options.engine.max_num_seqs = 1;
+  options.engine.max_num_queued_reqs = 1;
+  auto server = std::move(*ApiServer::start(options));
+  const std::string address = server->address();
+  std::atomic<int> refused = 0;
+  std::vector<std::thread> threads;
+  for (int thread = 0; thread < 12; ++thread) {
+    threads.emplace_back([&] {
+      auto connection = std::move(*http::Client::create(address));
+      json body = json::parse(chat_body("Tell me a story about a fox.", false, 400));
+      body["ignore_eos"] = true;
+      auto answer = connection.request("POST", "/v1/chat/completions", {}, body.dump());
+      ASSERT_TRUE(answer.ok()) << message_of(answer.status());
+      if (answer->status == 429) ++refused;
+      EXPECT_TRUE(answer->status == 200 || answer->status == 429) << answer->body;
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_GT(refused.load(), 0);
+  const std::string page = std::move(*http::Client::create(address)).request("GET", "/metrics")->body;
+  const std::string line = fmt::format(
+      "vllm:admission_rejections_total{{reason=\"queue_full\",model_name=\"demo\",engine=\"0\"}} {}\n",
+      refused.load());
+  EXPECT_NE(page.find(line), std::string::npos) << line;
 }
 
 TEST(ApiServerLife, AMissingModelIsAClearError) {

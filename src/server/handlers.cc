@@ -9,7 +9,11 @@ namespace {
 
 using openai::ApiError;
 
-ApiError not_available(const char* message) { return openai::error_from_status(unavailable("{}", message)); }
+void turn_away(const Service& service, http::ResponseWriter& writer, const char* reason,
+               const char* message) {
+  service.metrics->on_refused(reason);
+  respond_error(writer, openai::error_from_status(unavailable("{}", message)));
+}
 
 /// Chat messages to prompt ids.
 openai::Result<Submission> prepare_chat(const Service& service,
@@ -30,9 +34,8 @@ openai::Result<Submission> prepare_chat(const Service& service,
   ChatRequest chat;
   chat.messages = *request.messages;
   // templates older than OpenAI's name for the role would drop the message
-  if (!loaded.chat_template->mentions("developer") &&
-      loaded.chat_template->source().find("developer") == std::string::npos &&
-      !loaded.chat_template->source().empty()) {
+  const std::string& source = loaded.chat_template->source();  // empty for an encoder, which knows the role
+  if (!source.empty() && source.find("developer") == std::string::npos) {
     for (auto& message : chat.messages) {
       if (message["role"] == "developer") message["role"] = "system";
     }
@@ -99,7 +102,7 @@ void handle(const std::shared_ptr<const Service>& service, WorkPool& pool, opena
             const WriterPtr& writer, Prepare prepare) {
   if (!parsed.ok()) return respond_error(*writer, parsed.error());
   if (service->draining.load())
-    return respond_error(*writer, not_available("The server is shutting down; try elsewhere."));
+    return turn_away(*service, *writer, "draining", "The server is shutting down; try elsewhere.");
   auto request = std::make_shared<Parsed>(std::move(*parsed));
   if (!service->serves(request->model))
     return respond_error(*writer, openai::model_not_found(request->model));
@@ -111,7 +114,7 @@ void handle(const std::shared_ptr<const Service>& service, WorkPool& pool, opena
     submission.model = request->model.empty() ? service->model_names.front() : request->model;
     submit_to_engine(service, std::move(submission), writer);
   });
-  if (!queued) respond_error(*writer, not_available("The server is overloaded; try again."));
+  if (!queued) turn_away(*service, *writer, "busy", "The server is overloaded; try again.");
 }
 
 }  // namespace
@@ -165,6 +168,7 @@ void submit_to_engine(const std::shared_ptr<const Service>& service, Submission 
     request.priority = submission.fields.priority;
     request.sink = reply->sink(index);
     const auto id = service->loaded.engine->submit(std::move(request));
+    if (absl::IsResourceExhausted(id.status())) service->metrics->on_refused("queue_full");
     if (!id.ok()) return reply->fail(openai::error_from_status(id.status()));
     reply->add_request(*id);
   }

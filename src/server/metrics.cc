@@ -18,6 +18,11 @@ ServerMetrics::ServerMetrics(std::string model_name, int32_t max_model_len)
   for (const char* reason : {"stop", "length", "abort", "error"}) {
     registry_.counter(Metric::kRequestSuccess, {reason, model_name_, kEngine});
   }
+  // no prefix cache yet: nothing queried, nothing hit, which is what vLLM shows with it switched off
+  for (const Metric metric :
+       {Metric::kPrefixCacheQueries, Metric::kPrefixCacheHits, Metric::kPromptTokensCached}) {
+    registry_.counter(metric, {model_name_, kEngine});
+  }
   for (const Metric metric :
        {Metric::kTimeToFirstToken, Metric::kInterTokenLatency, Metric::kE2eRequestLatency}) {
     histogram(metric);
@@ -73,6 +78,10 @@ void ServerMetrics::on_http(const http::Exchanged& exchanged, bool known_path) {
       .add(1);
   registry_.histogram(Metric::kHttpRequestSeconds, {path}).observe(exchanged.seconds);
   if (exchanged.client_gone) registry_.counter(Metric::kHttpClientGone).add(1);
+}
+
+void ServerMetrics::on_refused(std::string_view reason) {
+  registry_.counter(Metric::kAdmissionRejections, {reason, model_name_, kEngine}).add(1);
 }
 
 std::string ServerMetrics::expose(const EngineStats& stats, bool up) {

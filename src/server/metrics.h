@@ -3,6 +3,7 @@
 
 #include <memory>
 #include <string>
+#include <string_view>
 
 #include "engine/engine.h"
 #include "http/server.h"
@@ -26,6 +27,9 @@ class ServerMetrics final : public EngineObserver {
 
   /// One answered HTTP request; from http's io threads.
   void on_http(const http::Exchanged& exchanged, bool known_path);
+
+  /// A request turned away before it was queued: "queue_full", "busy" or "draining".
+  void on_refused(std::string_view reason);
 
   /// Prometheus text, with the engine's counts as they are now.
   std::string expose(const EngineStats& stats, bool up);

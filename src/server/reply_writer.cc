@@ -91,6 +91,16 @@ void append_all(const std::optional<std::vector<T>>& from, std::optional<std::ve
   to->insert(to->end(), from->begin(), from->end());
 }
 
+/// What both kinds of choice have.
+template <typename Choice>
+void add_piece(const ReplyPiece& piece, Choice& choice) {
+  choice.index = piece.choice;
+  append_all(piece.logprobs, choice.logprobs);
+  append_all(piece.token_ids, choice.token_ids);
+  choice.finish_reason = piece.finish_reason;
+  choice.stop_reason = piece.stop_reason;
+}
+
 class ChatWhole final : public ReplyWriter {
  public:
   ChatWhole(const openai::ResponseMeta& meta, const openai::CommonRequest& fields, size_t choices) {
@@ -101,13 +111,9 @@ class ChatWhole final : public ReplyWriter {
 
   std::string piece(ReplyPiece piece) override {
     openai::ChatChoice& choice = answer_.choices[static_cast<size_t>(piece.choice)];
-    choice.index = piece.choice;
+    add_piece(piece, choice);
     choice.content += piece.content;
     choice.reasoning += piece.reasoning;
-    append_all(piece.logprobs, choice.logprobs);
-    append_all(piece.token_ids, choice.token_ids);
-    choice.finish_reason = piece.finish_reason;
-    choice.stop_reason = piece.stop_reason;
     if (piece.prompt_ids != nullptr) answer_.prompt_token_ids = *piece.prompt_ids;
     return "";
   }
@@ -131,12 +137,8 @@ class TextWhole final : public ReplyWriter {
 
   std::string piece(ReplyPiece piece) override {
     openai::TextChoice& choice = answer_.choices[static_cast<size_t>(piece.choice)];
-    choice.index = piece.choice;
+    add_piece(piece, choice);
     choice.text += piece.content;
-    append_all(piece.logprobs, choice.logprobs);
-    append_all(piece.token_ids, choice.token_ids);
-    choice.finish_reason = piece.finish_reason;
-    choice.stop_reason = piece.stop_reason;
     if (piece.prompt_ids != nullptr) choice.prompt_token_ids = *piece.prompt_ids;
     return "";
   }

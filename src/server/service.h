@@ -11,6 +11,7 @@
 #include "http/server.h"
 #include "openai/request.h"
 #include "server/engine_loader.h"
+#include "server/metrics.h"
 #include "text/reasoning_parser.h"
 
 namespace hadal {
@@ -21,6 +22,7 @@ struct Service {
   std::vector<int32_t> eos_ids;  // generation_config's, config's and the tokenizer's
   ReasoningKind reasoning = ReasoningKind::kNone;
   int64_t started_unix = 0;
+  std::shared_ptr<ServerMetrics> metrics;
   std::atomic<bool> draining{false};
 
   bool serves(std::string_view model) const;  // an empty name means the first

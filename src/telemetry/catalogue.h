@@ -56,8 +56,6 @@ enum class Buckets : uint8_t { kNone, kFirstToken, kInterToken, kRequest, kToken
   X(kEngineUp, "hadal:engine_up", kGauge, kNone, "", "model_name,engine", "1 while the engine can serve, 0 while it loads, drains or has died.") \
   X(kHttpRequests, "hadal:http_requests", kCounter, kNone, "requests", "method,path,status", "HTTP requests answered; unknown paths are counted as other, status 0 is a client that left before the answer.") \
   X(kHttpRequestSeconds, "hadal:http_request_seconds", kHistogram, kHttp, "seconds", "path", "Time from a complete request to the end of its answer in seconds.") \
-  X(kHttpConnections, "hadal:http_connections", kGauge, kNone, "connections", "", "Open HTTP connections.") \
-  X(kHttpInProgress, "hadal:http_requests_in_progress", kGauge, kNone, "requests", "", "HTTP requests that are being answered.") \
   X(kHttpClientGone, "hadal:http_client_disconnects", kCounter, kNone, "requests", "", "Clients that hung up, or were too slow, before their answer was complete.") \
   X(kProcessCpuSeconds, "process_cpu_seconds", kCounter, kNone, "seconds", "", "Total user and system CPU time spent in seconds.") \
   X(kProcessResidentMemory, "process_resident_memory_bytes", kGauge, kNone, "bytes", "", "Resident memory size in bytes.") \

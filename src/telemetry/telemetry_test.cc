@@ -103,12 +103,12 @@ TEST(Exposition, IsValidAndComplete) {
   for (double seconds : {0.0005, 0.001, 0.0011, 3000.0, double(NAN)}) first.observe(seconds);
   registry.histogram(Metric::kRequestPromptTokens, {"m", "0"}).observe(7);
   int collected = 0;
-  registry.add_collector([&] { registry.gauge(Metric::kHttpConnections).set(++collected); });
+  registry.add_collector([&] { registry.gauge(Metric::kProcessThreads).set(++collected); });
   add_process_collector(registry);
 
   const std::string page = registry.expose();
   EXPECT_NE(page.find(R"(vllm:prompt_tokens_total{model_name="a \"model\"\\\n",engine="0"} 12)" "\n"), std::string::npos);
-  EXPECT_NE(page.find("hadal:http_connections 1\n"), std::string::npos);
+  EXPECT_NE(page.find("process_threads 1\n"), std::string::npos);
   const auto families = parse(page);
   const auto& histogram = families.at("vllm:time_to_first_token_seconds");
   EXPECT_EQ(histogram.type, "histogram");
@@ -161,7 +161,7 @@ TEST(Registry, ManyThreadsLoseNothing) {
       for (int i = 0; i < 5000; ++i) {
         registry.counter(Metric::kGenerationTokens, {"m", "0"}).add(1);
         registry.histogram(Metric::kInterTokenLatency, {"m", std::to_string(t)}).observe(0.02);
-        registry.gauge(Metric::kHttpConnections).add(i % 2 == 0 ? 1 : -1);
+        registry.gauge(Metric::kProcessThreads).add(i % 2 == 0 ? 1 : -1);
         registry.counter(Metric::kProcessCpuSeconds).raise_to(i);
         if (i % 1000 == 0) registry.expose();
       }
@@ -169,7 +169,7 @@ TEST(Registry, ManyThreadsLoseNothing) {
   }
   for (std::thread& thread : threads) thread.join();
   EXPECT_EQ(registry.counter(Metric::kGenerationTokens, {"m", "0"}).value(), 20000);
-  EXPECT_EQ(registry.gauge(Metric::kHttpConnections).value(), 0);
+  EXPECT_EQ(registry.gauge(Metric::kProcessThreads).value(), 0);
   EXPECT_EQ(registry.counter(Metric::kProcessCpuSeconds).value(), 4999);
   EXPECT_EQ(registry.histogram(Metric::kInterTokenLatency, {"m", "3"}).counts()[1], 5000u);
   registry.counter(Metric::kGenerationTokens, {"m", "0"}).add(-5);
