@@ -79,8 +79,6 @@ EngineRequest request_for(const Recording& recording, int64_t sequence, std::sha
 /// Running figures over all sequences.
 struct Errors {
   double largest = 0.0;
-  double squares = 0.0;
-  int64_t count = 0;
   bool not_a_number = false;
 };
 
@@ -96,8 +94,6 @@ void add_errors(const Recording& recording, int64_t sequence, const std::vector<
       const double error =
           std::abs(double{found} - recording.logits[static_cast<size_t>(row * recording.vocab + token)]);
       errors.largest = std::max(errors.largest, error);
-      errors.squares += error * error;
-      ++errors.count;
     }
   }
 }
@@ -154,8 +150,6 @@ StatusOr<LogitsReport> evaluate_logits(EngineConfig config, const std::string& e
   const double deviation = standard_deviation(recording.logits);
   const double nan = std::numeric_limits<double>::quiet_NaN();
   report.max_error_in_std = errors.not_a_number ? nan : errors.largest / deviation;
-  report.rms_error_in_std =
-      std::sqrt(errors.squares / static_cast<double>(std::max<int64_t>(errors.count, 1))) / deviation;
   loaded.engine.reset();  // the engine's thread runs the device until here
   report.kernels = loaded.device->kernels_used();
   return report;

@@ -18,8 +18,6 @@ namespace hadal {
 struct LogitsReport {
   double max_error_in_std =
       0.0;  // largest |difference| / standard deviation of the expected logits; NaN if one is
-  double rms_error_in_std =
-      0.0;  // the same of the root mean square: steadier where a router's near-tie falls the other way
   int64_t greedy_equal = 0;
   int64_t greedy_total = 0;
   std::vector<std::string> kernels;  // that ran, sorted
