@@ -35,6 +35,9 @@ struct OutputToken {
   std::vector<TokenLogprob> top;  // alternatives, most likely first
 };
 
+/// Why a request ended with kError, where the client may try again.
+enum class ErrorKind : uint8_t { kNone, kDeadline, kStep, kEngineDead };
+
 /// What one step made of one choice. Text is valid UTF-8 and never half a character.
 struct RequestOutput {
   RequestId request = 0;
@@ -44,9 +47,10 @@ struct RequestOutput {
   FinishReason finish = FinishReason::kNone;
   std::string stop_reason;          // the stop string or token id that ended it, if one did
   Status error;                     // with kError
+  ErrorKind error_kind = ErrorKind::kNone;
   int32_t prompt_tokens = 0;
   int32_t cached_tokens = 0;
-  int32_t output_tokens = 0;        // so far
+  int32_t output_tokens = 0;        // so far, resumed ones included
   std::vector<float> prompt_logits;  // only with `return_prompt_logits`: [prompt tokens, vocab], in the first output
 };
 
@@ -65,8 +69,13 @@ struct EngineRequest {
   bool detokenize = true;
   bool skip_special_tokens = true;
   bool return_prompt_logits = false;  // eval
-  int32_t priority = 0;
-  std::string tenant;
+  int32_t priority = 0;           // lower is sooner, within the tenant
+  std::string tenant;             // "": the default tenant
+  std::string cache_salt;         // prefixes are shared only with requests of the same salt
+  MonotonicTime deadline = MonotonicTime::max();  // for the first token; a request that cannot meet it is refused
+  /// Output that another engine has made: this one goes on behind it, and delivers only what is new. num_choices is 1, and
+  /// sampling.choice and seed are those of the first engine. stop.max_tokens and min_tokens count these tokens too.
+  std::vector<int32_t> resume_ids;
   std::shared_ptr<OutputSink> sink;
 };
 

@@ -1,15 +1,19 @@
-// Block tables of sequences over one or more cache groups (docs/contracts/kv-cache.md).
+// Block tables of sequences over one or more cache groups, and the prefix cache (docs/contracts/kv-cache.md).
 //
-//   SequenceBlocks blocks = cache.new_sequence();
-//   if (!cache.extend(blocks, 0, 100, step, &copies)) ...  // too few free blocks in some group: nothing has
-//   changed cache.trim(blocks, 100);                          // give back what lies before the window
-//   SequenceBlocks twin = cache.fork(blocks);         // n > 1: all blocks shared, copied when one of them
-//   writes cache.release(blocks); cache.retire(step);
+//   SequenceBlocks blocks = cache.new_sequence(account, chain);
+//   PrefixHit hit = cache.find_prefix(chain, known - 1);    // reads only
+//   cache.take_prefix(blocks, hit);                          // holds its blocks
+//   if (!cache.extend(blocks, from, to, step, &copies)) ...  // too few blocks in some group: nothing has changed
+//   cache.publish(blocks, chain, to);                        // complete blocks can be found from now on
+//   cache.trim(blocks, to);                                  // give back what lies before the window
+//   SequenceBlocks twin = cache.fork(blocks);                // n > 1: all blocks shared, copied when one of them writes
+//   cache.release(blocks); cache.retire(step);
 //
 // Threads: one (the engine's). Ownership: SequenceBlocks holds references; release it before dropping it.
 #pragma once
 
 #include <cstdint>
+#include <string_view>
 #include <vector>
 
 #include "base/status.h"
@@ -20,7 +24,9 @@ namespace hadal {
 /// One sequence's blocks: tables[group][i] holds positions [i * block_tokens, (i + 1) * block_tokens).
 struct SequenceBlocks {
   std::vector<std::vector<BlockId>> tables;
-  uint64_t last_step = 0;  // last step that reads or writes these blocks
+  std::vector<int32_t> published;  // per group: leading blocks that publish() has been through
+  uint64_t last_step = 0;          // last step that reads or writes these blocks
+  AccountId account = kSharedAccount;
 };
 
 /// Block `from` of a group is to be copied to `to` before the step's own writes.
@@ -30,27 +36,77 @@ struct CacheCopy {
   BlockId to = 0;
 };
 
-/// Counts over all groups, without null blocks. total == free + held + in_flight.
+/// Counts over all groups, without null blocks. total == free + held + in_flight + cached.
 struct CacheAccounts {
-  int64_t total = 0, free = 0, held = 0, in_flight = 0;
+  int64_t total = 0, free = 0, held = 0, in_flight = 0, cached = 0;
+  int64_t pinned = 0;       // of held and cached: declared shared prefixes (account 0)
   int64_t held_places = 0;  // token places in held blocks
   int64_t used_places = 0;  // of them in use
+  int64_t evictions = 0;
+};
+
+/// The names of a sequence's blocks, as far as its tokens are known. Grows with the sequence; never shrinks.
+class PrefixChain {
+ public:
+  int32_t tokens() const { return static_cast<int32_t>(tokens_.size()); }
+
+ private:
+  friend class KvCache;
+  std::vector<int32_t> tokens_;
+  std::vector<std::vector<BlockKey>> keys_;  // per group: keys_[g][0] is the root, keys_[g][i + 1] names block i
+  BlockKey salt_;
+  int32_t prompt_ = 0;  // tokens in prompt form
+  int32_t shared_ = 0;  // leading tokens that belong to a declared shared prefix
+  bool enabled_ = false;
+};
+
+/// What find_prefix() found: whole blocks for the first `tokens` tokens; leading entries of window groups are null.
+struct PrefixHit {
+  int32_t tokens = 0;
+  std::vector<std::vector<BlockId>> tables;
+};
+
+struct PrefixCacheOptions {
+  bool enabled = true;
+  bool exact = false;  // with forms_differ: only blocks of the same form are reused
+  bool forms_differ = true;
+  uint64_t secret_high = 0, secret_low = 0;  // of the hash
+  EvictionPolicy policy = EvictionPolicy::kReuse;
 };
 
 class KvCache {
  public:
   /// Errors: invalid_argument for a group without room for one block, or an absurd size.
-  static StatusOr<KvCache> create(const std::vector<CacheGroupSpec>& groups);
+  static StatusOr<KvCache> create(const std::vector<CacheGroupSpec>& groups, const PrefixCacheOptions& options = {});
 
   const std::vector<CacheGroupSpec>& groups() const { return groups_; }
   const BlockPool& pool(size_t group) const { return pools_[group]; }
 
-  SequenceBlocks new_sequence() const;
+  /// One account more in every group; limits are per group.
+  AccountId add_account(const std::vector<AccountLimits>& limits);
+  void set_limits(AccountId account, const std::vector<AccountLimits>& limits);
+
+  SequenceBlocks new_sequence(AccountId account = kSharedAccount) const;
+
+  /// Names for a prompt: `salt` keeps it apart from others, its first `shared` tokens are a declared shared prefix.
+  /// A chain made with enabled = false finds and publishes nothing.
+  PrefixChain new_chain(const std::vector<int32_t>& prompt, std::string_view salt, int32_t shared, bool enabled = true) const;
+  /// An output token more.
+  void append(PrefixChain& chain, int32_t token) const;
+
+  /// The longest hit of at most `most` tokens. Reads only.
+  PrefixHit find_prefix(const PrefixChain& chain, int32_t most) const;
+  /// Holds the hit's blocks; `blocks` must be empty.
+  void take_prefix(SequenceBlocks& blocks, const PrefixHit& hit);
+  /// Positions [0, computed) have been computed and their step has retired: complete blocks become findable.
+  void publish(SequenceBlocks& blocks, const PrefixChain& chain, int32_t computed);
+  /// Forgets everything that can be found. Returns how many cached blocks became free.
+  int64_t forget_prefixes();
 
   /// Makes positions [from, to) writable by step `step`, which is about to be launched: appends blocks, and
   /// gives the sequence its own copy of a block that it would write into and shares with others (the copies
   /// to make are appended to `copies`). All groups or none: false, and nothing has changed, when a group has
-  /// too few free blocks.
+  /// too few blocks for the sequence's account.
   bool extend(SequenceBlocks& blocks, int32_t from, int32_t to, uint64_t step,
               std::vector<CacheCopy>* copies);
 
@@ -64,21 +120,30 @@ class KvCache {
   /// Gives everything back; `blocks` is as new afterwards.
   void release(SequenceBlocks& blocks);
 
-  /// Steps up to `step` have been collected: blocks that waited for them are free.
+  /// Steps up to `step` have been collected: blocks that waited for them are free or cached.
   void retire(uint64_t step);
 
-  /// Can one sequence alone, computed in pieces of at most `piece` tokens, ever hold `tokens` tokens?
-  bool can_ever_hold(int32_t tokens, int32_t piece) const;
+  /// Can one sequence of this account alone, computed in pieces of at most `piece` tokens, ever hold `tokens` tokens
+  /// while the others use their floors?
+  bool can_ever_hold(AccountId account, int32_t tokens, int32_t piece) const;
 
   CacheAccounts accounts() const;
 
+  void watch_lives(bool on);
+  void set_time(double now_seconds);
+  std::vector<BlockLifeEvent> take_events();
+
  private:
-  explicit KvCache(const std::vector<CacheGroupSpec>& groups);
+  KvCache(const std::vector<CacheGroupSpec>& groups, const PrefixCacheOptions& options);
   void extend_group(size_t group, SequenceBlocks& blocks, int32_t from, int32_t to,
                     std::vector<CacheCopy>* copies);
+  void grow_keys(PrefixChain& chain) const;
+  bool find_block(const PrefixChain& chain, size_t group, int32_t index, BlockId* block) const;
 
   std::vector<CacheGroupSpec> groups_;
   std::vector<BlockPool> pools_;
+  PrefixCacheOptions options_;
+  BlockHasher hasher_;
 };
 
 /// Blocks that making [from, to) writable takes from a group: new ones at the table's end, and one for each
