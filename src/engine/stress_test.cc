@@ -1,203 +1,348 @@
-// Random workloads, replayable by seed: the engine against the slow twin of reference_model.h, step for step
-// (who is preempted, who runs with how many tokens, how many blocks are in use), and every output against
-// what the request gives alone. HADAL_STRESS_SEED runs one seed, HADAL_STRESS_STEPS sets how many steps are
-// made in all.
+// Random workloads, replayable by seed: the engine against its slow twin (reference_model.h), step for step:
+// who is refused, preempted, admitted with how long a prefix hit, who runs with how many tokens, which blocks
+// everyone has, how many every account holds and has cached. Every output is that of the request alone.
+// Blocks are poisoned as they are handed out.
+//
+// HADAL_STRESS_SEED runs one seed, HADAL_STRESS_STEPS sets how many steps are made in all.
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <cstdlib>
-#include <random>
 
 #include "engine/reference_model.h"
-#include "engine/test_support.h"
+#include "engine/stress_workload.h"
 
 namespace hadal {
 namespace {
 
 using namespace hadal::testing;  // NOLINT
-using Key = ReferenceModel::Key;
-
-/// Notes which choices got a token or ended, in order.
-class TracingSink : public RecordingSink {
- public:
-  explicit TracingSink(std::vector<std::pair<int32_t, bool>>* events) : events_(events) {}
-  void deliver(RequestOutput output) override {
-    if (!output.tokens.empty()) events_->push_back({output.choice, false});
-    if (output.finish != FinishReason::kNone) events_->push_back({output.choice, true});
-    RecordingSink::deliver(std::move(output));
-  }
-
- private:
-  std::vector<std::pair<int32_t, bool>>* events_;
-};
 
 struct Live {
-  std::shared_ptr<TracingSink> sink;
-  std::vector<std::pair<int32_t, bool>> events;
-  std::vector<int32_t> prompt;
-  SamplingParams sampling;
-  StopParams stop;
-  int32_t choices = 1;
+  EngineRequest request;
+  std::vector<StressSink::Event> events;
+  std::map<int32_t, std::vector<int32_t>> ids;  // by choice
+  std::map<int32_t, StressSink::Event> finishes;
   bool cancelled = false;
 };
 
-class Workload {
+struct Totals {
+  int64_t steps = 0, preemptions = 0, finished = 0, refused = 0, hits = 0, evictions = 0, claims = 0,
+          failures = 0;
+};
+
+class StressRun {
  public:
-  explicit Workload(uint64_t seed) : random_(seed) {
-    info_ = toy_info(static_cast<int32_t>(10 + pick(25)), static_cast<int32_t>(1 + pick(6)));
-    info_.max_model_len = 60;
-    if (pick(3) == 0) {
-      info_.groups.push_back({"window", static_cast<int32_t>(1 + pick(5)),
-                              static_cast<int32_t>(16 + pick(30)), static_cast<int32_t>(1 + pick(12))});
-    }
-    options_.max_num_seqs = static_cast<int32_t>(1 + pick(8));
-    options_.max_num_batched_tokens = options_.max_num_seqs + static_cast<int32_t>(pick(30));
-    info_.max_rows_per_step = options_.max_num_seqs + static_cast<int32_t>(pick(3));
-    if (pick(4) == 0)
-      options_.chunk = 1 + static_cast<int32_t>(pick(static_cast<uint64_t>(options_.max_num_batched_tokens)));
-    toy_ = std::make_unique<ToyCore>(info_, options_);
-    std::vector<ReferenceModel::Group> groups;
-    for (const RunnerCacheGroup& group : info_.groups) {
-      groups.push_back({group.block_tokens, group.num_blocks - 1, group.window});
-    }
-    model_ = std::make_unique<ReferenceModel>(
-        groups, ReferenceModel::Limits{options_.max_num_batched_tokens, info_.max_rows_per_step,
-                                       options_.max_num_seqs, options_.chunk});
-    toy_->runner->on_launch = [this](const StepPlan& plan) {
-      note(plan);
+  explicit StressRun(uint64_t seed) : drawn_(seed) {
+    auto runner = std::make_unique<FakeRunner>(drawn_.info, drawn_.forms());
+    runner_ = runner.get();
+    auto core = EngineCore::create(drawn_.options, std::move(runner), toy_factory(), nullptr, clock_);
+    EXPECT_TRUE(core.ok()) << core.status();
+    if (!core.ok()) return;
+    core_ = std::move(core).value();
+    make_model();
+    runner_->on_launch = [this](const StepPlan& plan) {
+      see_launch(plan);
       return OkStatus();
+    };
+    runner_->on_collect = [this](const StepPlan&) {
+      clock_.advance(std::chrono::milliseconds(7));
+      return fails_ ? internal_error("a step that fails") : OkStatus();
     };
   }
 
-  /// Makes `steps` steps with arrivals and cancellations, then lets all finish. Returns the steps made.
-  int run(int steps) {
+  /// Makes `steps` steps with arrivals and cancellations, then lets all finish.
+  void run(int steps, Totals* totals) {
+    if (core_ == nullptr) return;
     int made = 0;
     for (; made < steps && !::testing::Test::HasFailure(); ++made) {
-      while (live_.size() < 14 && pick(3) == 0) arrive();
-      if (!live_.empty() && pick(12) == 0)
-        cancel(std::next(live_.begin(), static_cast<long>(pick(live_.size())))->first);
+      while (live_.size() < 14 && drawn_.one_in(3)) arrive();
+      if (!live_.empty() && drawn_.one_in(12)) cancel();
+      if (drawn_.one_in(90)) forget_prefixes();
       turn();
     }
-    for (; toy_->core->has_work() && made < steps + 20000 && !::testing::Test::HasFailure(); ++made) turn();
-    EXPECT_TRUE(live_.empty());
-    EXPECT_EQ(toy_->core->cache_accounts().free, toy_->core->cache_accounts().total);
-    return made;
+    for (; core_->has_work() && made < steps + 20000 && !::testing::Test::HasFailure(); ++made) turn();
+    EXPECT_TRUE(live_.empty()) << live_.size() << " requests never finished";
+    const CacheAccounts accounts = core_->cache_accounts();
+    EXPECT_EQ(accounts.free + accounts.cached, accounts.total) << "blocks are left";
+    totals_.steps = made;
+    totals_.evictions = accounts.evictions;
+    add(totals_, totals);
   }
-  int64_t preemptions() { return toy_->core->stats().preemptions; }
-  int64_t finished() const { return finished_; }
 
  private:
-  uint64_t pick(uint64_t below) { return random_() % below; }
+  static void add(const Totals& one, Totals* sum) {
+    sum->steps += one.steps;
+    sum->preemptions += one.preemptions;
+    sum->finished += one.finished;
+    sum->refused += one.refused;
+    sum->hits += one.hits;
+    sum->evictions += one.evictions;
+    sum->claims += one.claims;
+    sum->failures += one.failures;
+  }
+
+  bool one_tenant() const { return drawn_.options.policy != SchedulingPolicy::kFair; }
+
+  // ---- the twin
+
+  void make_model() {
+    const EngineOptions& options = drawn_.options;
+    std::vector<ReferenceCache::Group> groups;
+    for (const RunnerCacheGroup& group : drawn_.info.groups) {
+      groups.push_back({group.block_tokens, group.num_blocks - 1, group.window});
+    }
+    const RefLimits limits{.tokens = options.max_num_batched_tokens,
+                           .rows = drawn_.info.max_rows_per_step,
+                           .places = options.max_num_seqs,
+                           .chunk = options.chunk,
+                           .threshold = options.long_prefill_token_threshold,
+                           .output_cost = options.output_token_cost,
+                           .only_when_idle = options.policy == SchedulingPolicy::kStatic};
+    model_ = std::make_unique<ReferenceModel>(limits, groups, options.exact);
+    model_->add_shared_account(shared_limits());
+    tenant_of("");
+    for (const TenantSettings& tenant : options.tenants) tenant_of(tenant.name);
+  }
+  /// The declared prefixes' whole blocks, each once.
+  std::vector<ReferenceCache::Limits> shared_limits() const {
+    std::vector<ReferenceCache::Limits> out;
+    for (const RunnerCacheGroup& group : drawn_.info.groups) {
+      std::set<std::vector<int32_t>> blocks;
+      for (const auto& prefix : drawn_.options.shared_prefixes) {
+        for (auto end = static_cast<size_t>(group.block_tokens); end <= prefix.size();
+             end += static_cast<size_t>(group.block_tokens)) {
+          blocks.insert({prefix.begin(), prefix.begin() + static_cast<std::ptrdiff_t>(end)});
+        }
+      }
+      out.push_back({drawn_.options.prefix_caching ? static_cast<int>(blocks.size()) : 0});
+    }
+    return out;
+  }
+  int tenant_of(const std::string& name) {
+    const std::string known = one_tenant() ? "" : name;
+    const auto found = tenants_.find(known);
+    if (found != tenants_.end()) return found->second;
+    TenantSettings settings = drawn_.options.default_tenant;
+    for (const TenantSettings& one : drawn_.options.tenants) {
+      if (one.name == known) settings = one;
+    }
+    if (one_tenant()) settings = {};
+    std::vector<ReferenceCache::Limits> limits;
+    for (const RunnerCacheGroup& group : drawn_.info.groups) limits.push_back(blocks_of(settings, group));
+    return tenants_[known] = model_->add_tenant(settings.weight, settings.max_running, limits);
+  }
+  static ReferenceCache::Limits blocks_of(const TenantSettings& settings, const RunnerCacheGroup& group) {
+    const int blocks = group.num_blocks - 1;
+    return {static_cast<int>(settings.kv_floor * blocks + 1e-9),
+            static_cast<int>(settings.kv_ceiling * blocks + 1e-9)};
+  }
+  RefSequence twin_of(const EngineRequest& request) {
+    const EngineOptions& options = drawn_.options;
+    RefSequence out;
+    out.text.salt = (options.salt_tenants ? request.tenant : "") + "/" + request.cache_salt;
+    out.text.tokens.assign(request.prompt_ids.begin(), request.prompt_ids.end());
+    out.text.tokens.insert(out.text.tokens.end(), request.resume_ids.begin(), request.resume_ids.end());
+    out.text.prompt = static_cast<int>(request.prompt_ids.size());
+    out.text.shared = request.cache_salt.empty() ? shared_tokens(request.prompt_ids) : 0;
+    out.text.offers = options.prefix_caching;
+    out.text.finds = options.prefix_caching && !request.return_prompt_logits;
+    out.tenant = tenant_of(request.tenant);
+    out.priority = one_tenant() ? 0 : request.priority;
+    out.places = request.num_choices;
+    out.returns_logits = request.return_prompt_logits;
+    if (request.deadline != MonotonicTime::max()) out.deadline = seconds(request.deadline);
+    return out;
+  }
+  int shared_tokens(const std::vector<int32_t>& prompt) const {
+    size_t longest = 0;
+    for (const auto& prefix : drawn_.options.shared_prefixes) {
+      const bool begins =
+          prefix.size() <= prompt.size() && std::equal(prefix.begin(), prefix.end(), prompt.begin());
+      if (begins) longest = std::max(longest, prefix.size());
+    }
+    return static_cast<int>(longest);
+  }
+  static double seconds(MonotonicTime time) { return seconds_between(MonotonicTime{}, time); }
+
+  // ---- what happens
 
   void arrive() {
     Live one;
-    one.prompt =
-        toy_prompt(static_cast<int32_t>(1 + pick(pick(4) == 0 ? 50 : 14)), static_cast<int32_t>(pick(1000)));
-    one.choices =
-        pick(4) == 0 ? 1 + static_cast<int32_t>(pick(static_cast<uint64_t>(options_.max_num_seqs))) : 1;
-    one.sampling.seed = random_();
-    one.stop.max_tokens = static_cast<int32_t>(1 + pick(30));
-    if (pick(3) == 0)
-      one.stop.stop_token_ids = {static_cast<int32_t>(pick(97)), static_cast<int32_t>(pick(97))};
-    if (pick(3) == 0)
-      one.stop.min_tokens = static_cast<int32_t>(pick(static_cast<uint64_t>(one.stop.max_tokens) + 1));
-    EngineRequest request;
-    request.prompt_ids = one.prompt;
-    request.sampling = one.sampling;
-    request.stop = one.stop;
-    request.num_choices = one.choices;
-    request.return_prompt_logits = pick(10) == 0;
-    const auto prompt = static_cast<int32_t>(one.prompt.size());
-    const bool logits = request.return_prompt_logits;
-    const RequestId id = ++next_id_;
+    one.request = drawn_.draw_request(clock_.now());
+    const RequestId id = next_id_ + 1;
     Live& kept = live_[id] = std::move(one);
-    kept.sink = std::make_shared<TracingSink>(&kept.events);
-    request.sink = kept.sink;
-    if (!toy_->core->check(request).ok()) {  // more than this cache or step can hold
+    EngineRequest request = kept.request;
+    request.sink = std::make_shared<StressSink>(&kept.events);
+    if (!core_->check(request).ok()) {  // more than this cache or step can hold
       live_.erase(id);
       return;
     }
-    for (int32_t c = 0; c < kept.choices; ++c) key_of_[next_sequence_++] = {id, c};
-    model_->arrive(id, prompt, kept.choices, logits);
-    toy_->core->add({id, std::move(request), toy_->clock.now()});
+    next_id_ = id;
+    for (int32_t c = 0; c < request.num_choices; ++c) key_of_[next_sequence_++] = {id, c};
+    model_->arrive(id, twin_of(request));
+    core_->add({id, std::move(request), clock_.now()});
+    settle();
   }
 
-  void cancel(RequestId id) {
-    live_[id].cancelled = true;
-    toy_->core->cancel(id);
+  void cancel() {
+    const auto chosen = std::next(live_.begin(), static_cast<long>(drawn_.pick(live_.size())));
+    chosen->second.cancelled = true;
+    core_->cancel(chosen->first);
     settle();
+    compare_accounts();
+  }
+
+  void forget_prefixes() {
+    core_->reset_prefix_cache();
+    model_->forget_prefixes();
+    compare_accounts();
   }
 
   void turn() {
-    if (!toy_->core->has_work()) return;
-    seen_.clear();
+    if (!core_->has_work()) return;
+    expected_ = model_->decide(seconds(clock_.now()), core_->stats().tokens_per_second);
+    fails_ = !fails_ && drawn_.one_in(70);
     launched_ = false;
-    const int64_t preempted = toy_->core->stats().preemptions;
-    const ReferenceModel::Step expected = model_->step();
-    toy_->core->turn();
-    ASSERT_TRUE(launched_) << "nothing ran";
-    ASSERT_EQ(seen_, expected.tokens);
-    ASSERT_EQ(toy_->core->stats().preemptions - preempted, static_cast<int64_t>(expected.preempted.size()));
-    model_->apply(expected);
-    settle();
-    ASSERT_EQ(toy_->core->cache_accounts().held, model_->blocks_in_use());
-    ASSERT_EQ(toy_->core->cache_accounts().in_flight, 0);
-  }
-
-  void note(const StepPlan& plan) {
-    launched_ = true;
-    for (const StepRow& row : plan.rows) {
-      if (!row.tokens.empty()) seen_[key_of_.at(row.sequence)] += static_cast<int>(row.tokens.size());
+    refused_.clear();
+    const int64_t preempted = core_->stats().preemptions;
+    core_->turn();
+    if (!launched_) {
+      ASSERT_TRUE(expected_.order.empty()) << "nothing ran";
+      model_->commit(expected_, nullptr);
+    } else if (!fails_) {
+      model_->collected(expected_);
     }
+    ASSERT_EQ(core_->stats().preemptions - preempted, static_cast<int64_t>(expected_.preempted.size()));
+    settle();
+    std::set<RequestId> refused;
+    for (const RefKey& key : expected_.refused) refused.insert(key.first);
+    ASSERT_EQ(refused_, refused);
+    compare_accounts();
+    totals_.preemptions += static_cast<int64_t>(expected_.preempted.size());
+    totals_.claims += static_cast<int64_t>(expected_.floor_claims.size());
+    totals_.failures += launched_ && fails_ ? 1 : 0;
   }
 
-  /// Tells the model what came out; checks what has ended.
+  /// The engine has committed a step: it must be the twin's.
+  void see_launch(const StepPlan& plan) {
+    launched_ = true;
+    std::map<RefKey, int> tokens, starts;
+    tables_.clear();
+    for (const StepRow& row : plan.rows) {
+      if (row.tokens.empty()) continue;
+      const RefKey key = key_of_.at(row.sequence);
+      const int first =
+          starts.count(key) > 0 ? std::min(starts[key], row.first_position) : row.first_position;
+      tokens[key] += static_cast<int>(row.tokens.size());
+      starts[key] = first;
+      tables_[key] = row.block_table;
+    }
+    ASSERT_EQ(tokens, expected_.tokens);
+    for (const auto& [key, hit] : expected_.hits) {
+      ASSERT_EQ(starts[key], hit) << "prefix hit of request " << key.first << " choice " << key.second;
+      totals_.hits += hit;
+    }
+    for (const RefKey& head : expected_.floor_claims) see_claim(head, plan);
+    model_->commit(expected_, [this](size_t g, const RefKey& key, int index) {
+      const std::vector<BlockId>& table = tables_.at(key)[g];
+      return static_cast<size_t>(index) < table.size() ? table[static_cast<size_t>(index)] : 0;
+    });
+    for (const std::string& fault : model_->faults()) ADD_FAILURE() << fault;
+    for (const auto& [key, table] : tables_) {
+      for (size_t g = 0; g < table.size(); ++g) ASSERT_EQ(table[g], model_->state().cache.ids(g, key));
+    }
+    for (const auto& [g, block] : model_->taken()) runner_->poison(g, block);
+  }
+  /// A tenant that asks for blocks below its floor gets them in that step, if it has tokens and rows for
+  /// anybody.
+  void see_claim(const RefKey& head, const StepPlan& plan) {
+    const bool room = expected_.total() < drawn_.options.max_num_batched_tokens &&
+                      static_cast<int32_t>(plan.rows.size()) < drawn_.info.max_rows_per_step;
+    ASSERT_TRUE(expected_.tokens.count(head) > 0 || !room || drawn_.options.chunk > 0)
+        << "request " << head.first << " claims blocks within its tenant's floor and does not run";
+  }
+
+  /// Tells the twin what came out; checks what has ended.
   void settle() {
     for (auto at = live_.begin(); at != live_.end();) {
       Live& one = at->second;
-      for (const auto& [choice, ended] : std::exchange(one.events, {})) {
-        if (ended) {
-          model_->end({at->first, choice});
-        } else {
-          model_->token({at->first, choice});
+      for (const StressSink::Event& event : std::exchange(one.events, {})) {
+        const RefKey key{at->first, event.choice};
+        ASSERT_EQ(one.finishes.count(event.choice), 0u) << "an output after the finish";
+        for (const int32_t id : event.ids) {
+          one.ids[event.choice].push_back(id);
+          model_->token(key, id);
         }
+        if (event.finish == FinishReason::kNone) continue;
+        if (event.error == ErrorKind::kDeadline) refused_.insert(at->first);
+        one.finishes[event.choice] = event;
+        model_->end(key);
       }
-      if (one.sink->finished() < one.choices) {
+      if (static_cast<int32_t>(one.finishes.size()) < one.request.num_choices) {
         ++at;
         continue;
       }
-      for (int32_t c = 0; c < one.choices; ++c) check(one, c);
-      ++finished_;
+      model_->leave(at->first);
+      for (int32_t c = 0; c < one.request.num_choices; ++c) check(one, c);
+      ++totals_.finished;
+      totals_.refused += refused_.count(at->first) > 0 ? 1 : 0;
       at = live_.erase(at);
     }
   }
 
-  void check(const Live& one, int32_t choice) const {
-    const RecordingSink::Choice got = one.sink->choice(choice);
-    std::vector<int32_t> expected =
-        expected_tokens(info_, one.prompt, one.sampling, choice, one.stop.max_tokens, one.stop.stop_token_ids,
-                        one.stop.min_tokens);
-    if (one.cancelled) {
-      ASSERT_LE(got.ids.size(), expected.size());
-      expected.resize(got.ids.size());
-    } else {
-      ASSERT_TRUE(got.finish == FinishReason::kStop || got.finish == FinishReason::kLength)
-          << finish_reason_name(got.finish) << " " << got.error;
+  /// All of it if it ended by itself, else a beginning.
+  void check(const Live& one, int32_t choice) {
+    std::vector<int32_t> expected = drawn_.expected(one.request, choice);
+    std::vector<int32_t> got = one.request.resume_ids;
+    const auto found = one.ids.find(choice);
+    if (found != one.ids.end()) got.insert(got.end(), found->second.begin(), found->second.end());
+    const StressSink::Event& last = one.finishes.at(choice);
+    if (last.finish == FinishReason::kAbort || last.finish == FinishReason::kError) {
+      ASSERT_TRUE(last.finish == FinishReason::kError || one.cancelled);
+      ASSERT_TRUE(last.finish == FinishReason::kAbort || last.error == ErrorKind::kDeadline || fails_);
+      ASSERT_LE(got.size(), expected.size());
+      expected.resize(got.size());
     }
-    ASSERT_EQ(got.ids, expected);
+    ASSERT_EQ(got, expected);
+    std::vector<int32_t> text = one.request.prompt_ids;
+    text.insert(text.end(), got.begin(), got.end());
+    drawn_.remember(std::move(text));
   }
 
-  std::mt19937_64 random_;
-  RunnerInfo info_;
-  EngineOptions options_;
-  std::unique_ptr<ToyCore> toy_;
+  void compare_accounts() {
+    const ReferenceCache& twin = model_->state().cache;
+    for (size_t g = 0; g < twin.groups(); ++g) {
+      const BlockPool& pool = core_->cache().pool(g);
+      ASSERT_EQ(pool.accounts().size(), twin.accounts());
+      int sum = pool.free_count();
+      for (size_t a = 0; a < pool.accounts().size(); ++a) {
+        const AccountCounts& got = pool.accounts()[a];
+        const ReferenceCache::Counts counts = twin.counts(g, static_cast<int>(a));
+        ASSERT_EQ(got.held, counts.held) << "held by account " << a << " in group " << g;
+        ASSERT_EQ(got.cached, counts.cached) << "cached of account " << a << " in group " << g;
+        sum += got.usage();
+      }
+      ASSERT_EQ(sum, pool.total());
+      ASSERT_EQ(pool.in_flight_count(), 0);
+    }
+  }
+
+  StressWorkload drawn_;
+  ManualClock clock_;
+  FakeRunner* runner_ = nullptr;
+  std::unique_ptr<EngineCore> core_;
   std::unique_ptr<ReferenceModel> model_;
+  std::map<std::string, int> tenants_;
   std::map<RequestId, Live> live_;
-  std::map<SequenceId, Key> key_of_;
+  std::map<SequenceId, RefKey> key_of_;
   SequenceId next_sequence_ = 1;
   RequestId next_id_ = 0;
-  std::map<Key, int> seen_;
-  bool launched_ = false;
-  int64_t finished_ = 0;
+  // of the turn being made
+  RefStep expected_;
+  std::map<RefKey, std::vector<std::vector<BlockId>>> tables_;
+  std::set<RequestId> refused_;
+  bool launched_ = false, fails_ = false;
+  Totals totals_;
 };
 
 uint64_t number_from(const char* name, uint64_t otherwise) {
@@ -208,20 +353,24 @@ uint64_t number_from(const char* name, uint64_t otherwise) {
 TEST(EngineStress, TheSameAsTheSlowTwinStepForStep) {
   const auto steps = static_cast<int64_t>(number_from("HADAL_STRESS_STEPS", 6000));
   const uint64_t only = number_from("HADAL_STRESS_SEED", 0);
-  int64_t made = 0, preemptions = 0, finished = 0;
-  for (uint64_t seed = only > 0 ? only : 1; made < steps && !HasFailure(); ++seed) {
+  Totals totals;
+  for (uint64_t seed = only > 0 ? only : 1; totals.steps < steps && !HasFailure(); ++seed) {
     SCOPED_TRACE("replay with HADAL_STRESS_SEED=" + std::to_string(seed));
-    Workload workload(seed);
-    made += workload.run(60);
-    preemptions += workload.preemptions();
-    finished += workload.finished();
+    StressRun(seed).run(100, &totals);
     if (only > 0) break;
   }
-  std::printf("%lld steps, %lld preemptions, %lld requests\n", static_cast<long long>(made),
-              static_cast<long long>(preemptions), static_cast<long long>(finished));
-  if (only == 0) {
-    EXPECT_GT(preemptions, 50);
-  }
+  fmt::print(
+      "{} steps: {} requests, {} refused, {} preemptions, {} tokens hit, {} evictions, {} floor claims, {} "
+      "failed\n",
+      totals.steps, totals.finished, totals.refused, totals.preemptions, totals.hits, totals.evictions,
+      totals.claims, totals.failures);
+  if (only > 0 || HasFailure()) return;
+  EXPECT_GT(totals.preemptions, 50);
+  EXPECT_GT(totals.hits, 1000);
+  EXPECT_GT(totals.evictions, 100);
+  EXPECT_GT(totals.refused, 5);
+  EXPECT_GT(totals.claims, 50);
+  EXPECT_GT(totals.failures, 10);
 }
 
 }  // namespace
