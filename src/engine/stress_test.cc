@@ -22,6 +22,7 @@ struct Live {
   std::vector<StressSink::Event> events;
   std::map<int32_t, std::vector<int32_t>> ids;  // by choice
   std::map<int32_t, StressSink::Event> finishes;
+  std::optional<int> first_hit;  // tokens
   bool cancelled = false;
 };
 
@@ -98,7 +99,7 @@ class StressRun {
                            .threshold = options.long_prefill_token_threshold,
                            .output_cost = options.output_token_cost,
                            .only_when_idle = options.policy == SchedulingPolicy::kStatic};
-    model_ = std::make_unique<ReferenceModel>(limits, groups, options.exact);
+    model_ = std::make_unique<ReferenceModel>(limits, groups, drawn_.forms() == ToyForms::kMatter);
     model_->add_shared_account(shared_limits());
     tenant_of("");
     for (const TenantSettings& tenant : options.tenants) tenant_of(tenant.name);
@@ -133,8 +134,8 @@ class StressRun {
   }
   static ReferenceCache::Limits blocks_of(const TenantSettings& settings, const RunnerCacheGroup& group) {
     const int blocks = group.num_blocks - 1;
-    return {static_cast<int>(settings.kv_floor * blocks + 1e-9),
-            static_cast<int>(settings.kv_ceiling * blocks + 1e-9)};
+    return {static_cast<int>(settings.kv_floor * blocks),
+            std::max(1, static_cast<int>(settings.kv_ceiling * blocks))};
   }
   RefSequence twin_of(const EngineRequest& request) {
     const EngineOptions& options = drawn_.options;
@@ -180,7 +181,8 @@ class StressRun {
     next_id_ = id;
     for (int32_t c = 0; c < request.num_choices; ++c) key_of_[next_sequence_++] = {id, c};
     model_->arrive(id, twin_of(request));
-    core_->add({id, std::move(request), clock_.now()});
+    const TenantId tenant = core_->tenant_of(request);
+    core_->add({id, std::move(request), clock_.now(), tenant});
     settle();
   }
 
@@ -204,6 +206,7 @@ class StressRun {
     fails_ = !fails_ && drawn_.one_in(70);
     launched_ = false;
     refused_.clear();
+    note_usage();
     const int64_t preempted = core_->stats().preemptions;
     core_->turn();
     if (!launched_) {
@@ -221,6 +224,15 @@ class StressRun {
     totals_.preemptions += static_cast<int64_t>(expected_.preempted.size());
     totals_.claims += static_cast<int64_t>(expected_.floor_claims.size());
     totals_.failures += launched_ && fails_ ? 1 : 0;
+  }
+
+  void note_usage() {
+    usage_before_.clear();
+    for (size_t g = 0; g < drawn_.info.groups.size(); ++g) {
+      usage_before_.emplace_back();
+      for (const AccountCounts& one : core_->cache().pool(g).accounts())
+        usage_before_[g].push_back(one.usage());
+    }
   }
 
   /// The engine has committed a step: it must be the twin's.
@@ -241,6 +253,8 @@ class StressRun {
     for (const auto& [key, hit] : expected_.hits) {
       ASSERT_EQ(starts[key], hit) << "prefix hit of request " << key.first << " choice " << key.second;
       totals_.hits += hit;
+      Live& one = live_.at(key.first);
+      if (!one.first_hit) one.first_hit = std::min(hit, static_cast<int>(one.request.prompt_ids.size()));
     }
     for (const RefKey& head : expected_.floor_claims) see_claim(head, plan);
     model_->commit(expected_, [this](size_t g, const RefKey& key, int index) {
@@ -252,6 +266,7 @@ class StressRun {
       for (size_t g = 0; g < table.size(); ++g) ASSERT_EQ(table[g], model_->state().cache.ids(g, key));
     }
     for (const auto& [g, block] : model_->taken()) runner_->poison(g, block);
+    see_floors();
   }
   /// A tenant that asks for blocks below its floor gets them in that step, if it has tokens and rows for
   /// anybody.
@@ -260,6 +275,22 @@ class StressRun {
                       static_cast<int32_t>(plan.rows.size()) < drawn_.info.max_rows_per_step;
     ASSERT_TRUE(expected_.tokens.count(head) > 0 || !room || drawn_.options.chunk > 0)
         << "request " << head.first << " claims blocks within its tenant's floor and does not run";
+  }
+
+  /// What an account had within its floor it still has, unless its own sequences were preempted.
+  void see_floors() const {
+    std::set<size_t> lost;
+    for (const RefKey& key : expected_.preempted)
+      lost.insert(static_cast<size_t>(model_->state().account(key)));
+    for (size_t g = 0; g < usage_before_.size(); ++g) {
+      const std::vector<AccountCounts>& accounts = core_->cache().pool(g).accounts();
+      for (size_t a = 0; a < accounts.size(); ++a) {
+        const int floor = model_->state().cache.floor(g, static_cast<int>(a));
+        ASSERT_TRUE(lost.count(a) > 0 || accounts[a].usage() >= std::min(usage_before_[g][a], floor))
+            << "account " << a << " in group " << g << " had " << usage_before_[g][a] << ", has "
+            << accounts[a].usage() << ", its floor is " << floor;
+      }
+    }
   }
 
   /// Tells the twin what came out; checks what has ended.
@@ -297,6 +328,7 @@ class StressRun {
     const auto found = one.ids.find(choice);
     if (found != one.ids.end()) got.insert(got.end(), found->second.begin(), found->second.end());
     const StressSink::Event& last = one.finishes.at(choice);
+    ASSERT_EQ(last.cached_tokens, one.first_hit.value_or(0));
     if (last.finish == FinishReason::kAbort || last.finish == FinishReason::kError) {
       ASSERT_TRUE(last.finish == FinishReason::kError || one.cancelled);
       ASSERT_TRUE(last.finish == FinishReason::kAbort || last.error == ErrorKind::kDeadline || fails_);
@@ -340,6 +372,7 @@ class StressRun {
   // of the turn being made
   RefStep expected_;
   std::map<RefKey, std::vector<std::vector<BlockId>>> tables_;
+  std::vector<std::vector<int>> usage_before_;  // of groups, of accounts
   std::set<RequestId> refused_;
   bool launched_ = false, fails_ = false;
   Totals totals_;

@@ -48,7 +48,9 @@ class StressWorkload {
 
   RunnerInfo info;
   EngineOptions options;
-  ToyForms forms() const { return options.exact ? ToyForms::kMatter : ToyForms::kAreAlike; }
+  ToyForms forms() const {
+    return options.exact && info.forms_differ ? ToyForms::kMatter : ToyForms::kAreAlike;
+  }
 
   uint64_t pick(uint64_t below) { return random_() % below; }
   bool one_in(uint64_t count) { return pick(count) == 0; }
@@ -97,6 +99,7 @@ class StressWorkload {
     if (one_in(3)) info.groups.push_back({"window", between(1, 5), between(16, 45), between(1, 12)});
     options.prefix_caching = !one_in(8);
     options.exact = one_in(2);
+    info.forms_differ = !one_in(3);
     options.salt_tenants = !one_in(4);
     options.eviction = one_in(2) ? EvictionPolicy::kLru : EvictionPolicy::kReuse;
     options.hash_secret = random_();
@@ -124,35 +127,34 @@ class StressWorkload {
     const auto weight = [this] { return 0.25 * static_cast<double>(1 << pick(5)); };
     const auto limits = [&](TenantSettings& tenant) {
       tenant.weight = weight();
-      if (one_in(4)) tenant.kv_ceiling = 0.1 * between(5, 10);
+      if (one_in(4)) tenant.kv_ceiling = between(8, 16) / 16.0;
       if (one_in(4)) tenant.max_running = between(1, options.max_num_seqs);
     };
     limits(options.default_tenant);
-    double floors = 0.0;
+    int32_t floors_left = most_floors();
     for (uint64_t i = pick(5); i > 0; --i) {
       TenantSettings tenant;
       tenant.name = "tenant " + std::to_string(i);
       limits(tenant);
-      if (one_in(2))
-        tenant.kv_floor = std::min({0.05 * between(1, 10), most_floors() - floors, tenant.kv_ceiling});
-      floors += tenant.kv_floor;
+      if (one_in(2)) tenant.kv_floor = between(1, std::clamp(floors_left, 1, 8)) / 16.0;
+      tenant.kv_floor = std::min(tenant.kv_floor, std::min(floors_left / 16.0, tenant.kv_ceiling));
+      floors_left -= static_cast<int32_t>(tenant.kv_floor * 16);
       names_.push_back(tenant.name);
       options.tenants.push_back(std::move(tenant));
     }
     names_.emplace_back();
     if (one_in(3)) names_.emplace_back("a guest");
   }
-  /// What tenants' floors may sum to beside the declared prefixes.
-  double most_floors() const {
-    double most = 0.95;
+  /// What tenants' floors may sum to beside the declared prefixes, in sixteenths.
+  int32_t most_floors() const {
+    int32_t most = 15;
     for (const RunnerCacheGroup& group : info.groups) {
-      double blocks = 0;
-      for (const auto& prefix : options.shared_prefixes) {
-        blocks += static_cast<double>(prefix.size()) / group.block_tokens;
-      }
-      most = std::min(most, 0.95 - blocks / (group.num_blocks - 1));
+      int32_t left = group.num_blocks - 1;
+      for (const auto& prefix : options.shared_prefixes)
+        left -= static_cast<int32_t>(prefix.size()) / group.block_tokens;
+      most = std::min(most, left * 16 / (group.num_blocks - 1) - 1);
     }
-    return std::max(0.0, most);
+    return std::max(0, most);
   }
 
   std::vector<int32_t> draw_tokens(int32_t count) {
