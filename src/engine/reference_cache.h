@@ -26,9 +26,8 @@ struct RefText {
   std::string salt;         // of tenant and request
   std::vector<int> tokens;  // prompt and output
   int prompt = 0;
-  int shared = 0;      // leading tokens that belong to a declared shared prefix
-  bool finds = true;   // may it take hits,
-  bool offers = true;  // and can its blocks be found?
+  int shared = 0;     // leading tokens that belong to a declared shared prefix
+  bool named = true;  // does it take hits, and can its blocks be found?
 };
 
 /// What a block holds: everything from the text's beginning to the block's end, so equal contents are equal
@@ -109,7 +108,7 @@ class ReferenceCache {
 
   /// The hit: most tokens, at most `most`, whose blocks every group has.
   int find(const RefText& text, int most) const {
-    for (int tokens = text.finds ? most : 0; tokens > 0; --tokens) {
+    for (int tokens = text.named ? most : 0; tokens > 0; --tokens) {
       bool everywhere = true;
       for (size_t g = 0; g < pools_.size() && everywhere; ++g) everywhere = has(g, text, tokens);
       if (everywhere) return tokens;
@@ -152,7 +151,7 @@ class ReferenceCache {
     for (size_t g = 0; g < pools_.size(); ++g) {
       for (const auto& [index, name] : table(g, key)) {
         Block& block = pools_[g].blocks.at(name);
-        if ((index + 1) * pools_[g].facts.block_tokens > computed || block.offered || !text.offers) continue;
+        if ((index + 1) * pools_[g].facts.block_tokens > computed || block.offered || !text.named) continue;
         block.offered = true;
         const RefContent what = content(g, text, index);
         if (named(g, what) != 0) continue;  // the first keeps the name

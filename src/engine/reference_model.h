@@ -15,6 +15,8 @@
 //   model.leave(request);
 #pragma once
 
+#include <fmt/format.h>
+
 #include "engine/reference_rule.h"
 
 namespace hadal::testing {
@@ -100,6 +102,46 @@ class ReferenceModel {
   }
 
   const RefState& state() const { return state_; }
+  /// For a failure's message: limits, tenants and sequences as they stand before a step, and what is decided.
+  std::string describe(const RefStep& step) const {
+    const RefLimits& limits = state_.limits;
+    std::string out =
+        fmt::format("\ntokens {} rows {} places {} chunk {} threshold {} idle {}", limits.tokens, limits.rows,
+                    limits.places, limits.chunk, limits.threshold, limits.only_when_idle);
+    for (size_t g = 0; g < state_.cache.groups(); ++g) {
+      const ReferenceCache::Group& group = state_.cache.group(g);
+      out += fmt::format("\ngroup {}: {} blocks of {}, window {}; held+cached/floor/ceiling:", g,
+                         group.usable, group.block_tokens, group.window);
+      for (int a = 0; a < static_cast<int>(state_.cache.accounts()); ++a) {
+        const ReferenceCache::Counts counts = state_.cache.counts(g, a);
+        out += fmt::format(" {}+{}/{}/{}", counts.held, counts.cached, state_.cache.floor(g, a),
+                           state_.cache.ceiling(g, a));
+      }
+    }
+    for (size_t t = 0; t < state_.tenants.size(); ++t) {
+      const RefTenant& one = state_.tenants[t];
+      out += fmt::format("\ntenant {}: weight {} counter {} requests {} max running {}", t, one.weight,
+                         one.counter, one.requests, one.max_running);
+    }
+    for (const auto& [key, one] : state_.sequences) {
+      out += fmt::format(
+          "\n{} {}.{} of {}: priority {} prompt {} known {} computed {} charged {} places {} preempted {}{}",
+          one.runs ? "runs" : "waits", key.first, key.second, one.tenant, one.priority, one.text.prompt,
+          one.known(), one.computed, one.charged, one.places, one.preemptions,
+          one.returns_logits ? " logits" : "");
+      for (size_t g = 0; g < state_.cache.groups(); ++g)
+        out += fmt::format(" holds {}", state_.cache.indices(g, key).size());
+    }
+    const auto list = [&out](const char* what, const std::vector<RefKey>& keys) {
+      out += fmt::format("\n{}:", what);
+      for (const RefKey& key : keys) out += fmt::format(" {}.{}", key.first, key.second);
+    };
+    list("refused", step.refused);
+    list("preempted", step.preempted);
+    list("granted", step.order);
+    list("floor claims", step.floor_claims);
+    return out + "\n";
+  }
   /// Blocks that the last commit took: (group, the engine's number).
   std::vector<std::pair<size_t, int>> taken() { return state_.cache.taken(); }
   std::vector<std::string> faults() {

@@ -75,21 +75,17 @@ class ReferenceRule : ReferenceTrial {
     for (int t = 0; t < static_cast<int>(state_.tenants.size()); ++t) {
       if (next_waiting(t)) tenants.push_back(t);
     }
-    std::sort(tenants.begin(), tenants.end(), [this](int a, int b) { return first_of(a, b); });
+    std::stable_sort(tenants.begin(), tenants.end(),
+                     [this](int a, int b) { return counter(a) < counter(b); });
     for (const int t : tenants) serve_claim(t, *next_waiting(t));
   }
   void serve_claim(int t, const RefKey& head) {
     if (over_own_limits(head)) return;
-    bool met = false;
-    if (places(-1) + at(head).places > free_for(head)) {
-      if (places(t) + at(head).places > fair_places(t) || !clear_places(head)) return;
-      met = true;
-    }
-    if (claims_blocks(head)) {
-      met = claim_blocks(head);
-      if (met) step_.floor_claims.push_back(head);
-    }
-    if (met) entitled_.push_back(head);
+    const bool lacks_places = places(-1) + at(head).places > free_for(head);
+    if (lacks_places && (places(t) + at(head).places > fair_places(t) || !clear_places(head))) return;
+    const bool blocks = claims_blocks(head) && claim_blocks(head);
+    if (blocks) step_.floor_claims.push_back(head);
+    if (blocks || lacks_places) entitled_.push_back(head);
   }
   /// Places for a sequence, those that entitled heads wait for left out.
   int free_for(const RefKey& key) const {
@@ -136,7 +132,9 @@ class ReferenceRule : ReferenceTrial {
   }
   bool claim_blocks(const RefKey& head) {
     for (size_t g = 0; g < world_.groups();) {
-      if (need(g, head) <= room(g, at(head).tenant)) {
+      ReferenceCache with_hit = world_;
+      with_hit.hold(head, at(head).text, hit(head));
+      if (need(g, head) <= with_hit.available(g, state_.account(head))) {
         ++g;
       } else if (!preempt_for(Kind::kFloor, head, g)) {
         return false;
@@ -158,7 +156,7 @@ class ReferenceRule : ReferenceTrial {
   // ---- 4. prompts and admissions
 
   void serve_prompts_and_admit() {
-    while (tokens_left() > 0 && rows_left() > 0) {
+    while (tokens_left() > 0) {
       std::optional<int> next;
       for (int t = 0; t < static_cast<int>(state_.tenants.size()); ++t) {
         if (done_.count(t) == 0 && (!next || first_of(t, *next))) next = t;
@@ -188,13 +186,10 @@ class ReferenceRule : ReferenceTrial {
     int want = std::min(left(key), tokens_left());
     if (limits.threshold > 0) want = std::min(want, limits.threshold - given(key));
     const std::optional<double> most = allowance(at(key).tenant);
-    while (most && want > 0 &&
-           counter(at(key).tenant) + charge(key, end(key) + want) - charge(key, end(key)) > *most) {
-      --want;
-    }
+    while (most && want > 0 && charge(key, end(key) + want) - charge(key, end(key)) > *most) --want;
     return fitting(key, want);
   }
-  /// The highest that this step may bring the tenant's counter to, if there is a limit.
+  /// What the tenant may still be charged in this step, if there is a limit.
   std::optional<double> allowance(int t) const {
     std::optional<double> lowest;
     for (const int s : out_of_places_) {
@@ -203,23 +198,22 @@ class ReferenceRule : ReferenceTrial {
       if (s == t || !ran || counter(s) >= counter(t)) continue;
       if (!lowest || counter(s) < *lowest) lowest = counter(s);
     }
-    if (lowest) *lowest += state_.limits.tokens / 8.0;
-    return lowest;
+    if (!lowest) return std::nullopt;
+    return std::max(0.0, *lowest + state_.limits.tokens / 8.0 - counter(t));
   }
 
   bool admit(int t) {
     const std::optional<RefKey> head = next_waiting(t);
     if (!head) return false;
-    if (state_.limits.only_when_idle && !running_.empty()) return false;
-    const bool is_entitled = in(entitled_, *head);
-    if (!step_.preempted.empty() && !is_entitled) return false;
+    if (rows_left() < 1) return false;
+    if (tenant(t).max_running > 0 && places(t) + at(*head).places > tenant(t).max_running) return false;
     if (places(-1) + at(*head).places > free_for(*head)) {
       out_of_places_.insert(t);
       return false;
     }
-    if (tenant(t).max_running > 0 && places(t) + at(*head).places > tenant(t).max_running) return false;
-    const bool alone = running_.empty() && step_.order.empty() && !tried_;
-    tried_ = true;
+    if (state_.limits.only_when_idle && !running_.empty()) return false;
+    if (!step_.preempted.empty() && !in(entitled_, *head)) return false;
+    const bool alone = running_.empty() && step_.order.empty();
     step_.hits[*head] = hit(*head);
     try_out();
     if (fits_ && (alone || fits_whole(*head)) && grant(*head, piece(*head))) return true;
@@ -231,7 +225,7 @@ class ReferenceRule : ReferenceTrial {
     const int t = at(head).tenant, account = RefState::account_of(t);
     for (size_t g = 0; g < world_.groups(); ++g) {
       const int own = need(g, head) + promised(g, head, t);
-      const int all = in(entitled_, head) ? own : need(g, head) + promised(g, head, -1);
+      const int all = in(step_.floor_claims, head) ? own : need(g, head) + promised(g, head, -1);
       if (all > world_.available_under_no_ceiling(g, account)) return false;
       if (own > world_.room_under_ceiling(g, account)) return false;
     }
@@ -239,7 +233,6 @@ class ReferenceRule : ReferenceTrial {
   }
 
   const double now_, rate_;
-  bool tried_ = false;  // an admission was
   std::vector<RefKey> entitled_;
   std::set<RefKey> passed_;  // running prompts that had their turn
   std::set<int> done_;       // tenants whose turn has ended

@@ -94,27 +94,22 @@ class ReferenceTrial {
   std::optional<size_t> lacking(const RefKey& key, int count) const {
     for (size_t g = 0; g < world_.groups(); ++g) {
       const int blocks = world_.to_take(g, key, end(key), end(key) + count);
-      if (blocks > 0 && blocks > room(g, at(key).tenant)) return g;
+      if (blocks > 0 && blocks > world_.available(g, state_.account(key))) return g;
     }
     return std::nullopt;
-  }
-  /// Blocks that a tenant can take: what entitled heads of other tenants were promised is theirs.
-  int room(size_t g, int t) const {
-    ReferenceCache world = world_;
-    return world.available(g, RefState::account_of(t));
   }
   int fitting(const RefKey& key, int want) const {
     while (want > 0 && lacking(key, want)) --want;
     return want;
   }
 
-  /// `count` more tokens of a sequence, or, where rows are short, its prompt's end.
+  /// `count` more tokens of a sequence, or, where rows are short, its prompt's end; the leader, which has its
+  /// row, up to the token that would be drawn from.
   bool grant(const RefKey& key, int count) {
-    const int rows = rows_left_without(key);
-    const int to = end(key) + count, prompt = at(key).text.prompt;
-    if (count > 0 && rows_of(key, start(key), to) > rows) {
-      const bool both_forms = start(key) < prompt && to > prompt;
-      count = both_forms && rows > 0 ? prompt - end(key) : 0;
+    const int rows = rows_left_without(key), prompt = at(key).text.prompt;
+    const bool both_forms = start(key) < prompt && end(key) + count > prompt;
+    if (count > 0 && rows_of(key, start(key), end(key) + count) > rows) {
+      count = both_forms && rows > 0 ? prompt - end(key) : granted(key) ? count - 1 : 0;
     }
     if (count <= 0 || count > tokens_left()) return false;
     if (!granted(key)) step_.order.push_back(key);

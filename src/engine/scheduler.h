@@ -59,7 +59,7 @@ struct TenantView {
   bool active = false;
 };
 
-/// `running` in order. `waiting`: per tenant in order, as many as a step could admit (at least one).
+/// `running` in order. `waiting`: per tenant in order, as many as a step could admit and one more.
 struct PlanState {
   std::vector<SequenceView> running;
   std::vector<std::vector<SequenceView>> waiting;  // by tenant

@@ -191,9 +191,11 @@ PlanState plan_state(const SequenceLists& lists, const FairClock& clock,
                         .max_running = limits[t].max_running,
                         .waiting = static_cast<int32_t>(waiting.size()),
                         .active = clock.active(id)};
-    size_t count = std::min(waiting.size(), most);
-    for (size_t i = waiting.size(); i > count; --i) {
-      if (!waiting[i - 1]->has_run && waiting[i - 1]->deadline != MonotonicTime::max()) count = i;
+    size_t count = 0, certain = 0;  // how many are shown; of them those that cannot be refused
+    for (size_t i = 0; i < waiting.size(); ++i) {
+      const bool may_be_refused = !waiting[i]->has_run && waiting[i]->deadline != MonotonicTime::max();
+      if (may_be_refused || certain <= most) count = i + 1;
+      certain += may_be_refused ? 0 : 1;
     }
     for (size_t i = 0; i < count; ++i) state.waiting[t].push_back(view_of(*waiting[i]));
   }
