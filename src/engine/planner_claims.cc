@@ -46,7 +46,10 @@ bool Planner::over_ceiling(TenantId tenant, size_t head) {
   const AccountId account = account_of_tenant(tenant);
   for (size_t g = 0; g < ledgers_.size(); ++g) {
     if (!ledgers_[g].has_ceiling(account)) continue;
-    if (ledgers_[g].held(account) + need_of(tenant, head, g) > ledgers_[g].ceiling(account)) return true;
+    int64_t all = 0, own = 0;
+    blocks_still_needed(g, tenant, &all, &own);
+    if (ledgers_[g].held(account) + need_of(tenant, head, g) + own > ledgers_[g].ceiling(account))
+      return true;
   }
   return false;
 }
