@@ -170,6 +170,8 @@ class StressRun {
     Live& kept = live_[id] = std::move(one);
     EngineRequest request = kept.request;
     request.sink = std::make_shared<StressSink>(&kept.events);
+    if (!one_tenant())
+      tenant_of(request.tenant);        // a tenant is known from its first request on, taken or not
     if (!core_->check(request).ok()) {  // more than this cache or step can hold
       live_.erase(id);
       return;
@@ -346,13 +348,15 @@ class StressRun {
     }
     for (size_t g = 0; g < twin.groups(); ++g) {
       const BlockPool& pool = core_->cache().pool(g);
-      ASSERT_LE(pool.accounts().size(), twin.accounts());  // a tenant counts from its first request taken
+      ASSERT_LE(pool.accounts().size(), twin.accounts());  // the engine adds a new one with its next request
       int sum = pool.free_count();
       for (size_t a = 0; a < pool.accounts().size(); ++a) {
         const AccountCounts& got = pool.accounts()[a];
         const ReferenceCache::Counts counts = twin.counts(g, static_cast<int>(a));
-        ASSERT_EQ(got.held, counts.held) << "held by account " << a << " in group " << g;
-        ASSERT_EQ(got.cached, counts.cached) << "cached of account " << a << " in group " << g;
+        ASSERT_EQ(got.held, counts.held)
+            << "held by account " << a << " in group " << g << model_->describe(expected_);
+        ASSERT_EQ(got.cached, counts.cached)
+            << "cached of account " << a << " in group " << g << model_->describe(expected_);
         sum += got.usage();
       }
       ASSERT_EQ(sum, pool.total());
