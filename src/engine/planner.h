@@ -31,7 +31,7 @@ class Planner {
     Turn turn = Turn::kOpen;
     bool ran = false;                 // has a grant in this step
     bool entitled = false;            // its head may be admitted although the step preempted
-    bool entitled_to_blocks = false;  // and only its own tenant's needs stand before its own
+    bool entitled_to_blocks = false;  // and what it needs is set aside for it
   };
 
   // the rule, planner.cc
@@ -61,7 +61,7 @@ class Planner {
   TenantId next_tenant() const;
   bool serve_next_prompt(TenantId tenant);
   Turn admit_next(TenantId tenant);
-  bool whole_length_fits(const SequenceView& next, const PrefixHit& hit, const Tenant& tenant) const;
+  bool whole_length_fits(const SequenceView& next, const PrefixHit& hit) const;
   void blocks_still_needed(size_t group, TenantId tenant, int64_t* all, int64_t* own) const;
   std::optional<double> allowance(TenantId tenant) const;
   int32_t tokens_within(const SequenceView& sequence, double charge) const;

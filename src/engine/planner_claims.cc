@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "base/check.h"
 #include "engine/planner.h"
 
 namespace hadal {
@@ -102,7 +103,8 @@ std::optional<int32_t> Planner::places_victim(TenantId tenant, const std::vector
   return std::nullopt;
 }
 
-/// Preempts until the head's need, which lies within its tenant's floor, is available in every group.
+/// Preempts until the head's need, which lies within its tenant's floor, is available in every group, and
+/// sets it aside.
 bool Planner::claim_blocks(TenantId tenant, size_t head) {
   const auto t = static_cast<size_t>(tenant);
   const AccountId account = account_of_tenant(tenant);
@@ -115,7 +117,9 @@ bool Planner::claim_blocks(TenantId tenant, size_t head) {
   std::vector<int64_t> need(ledgers_.size());
   for (size_t g = 0; g < ledgers_.size(); ++g) {
     need[g] = need_of(tenant, head, g);
-    if (need[g] > ledgers_[g].below_floor(account)) return false;
+    int64_t all = 0, own = 0;
+    blocks_still_needed(g, tenant, &all, &own);
+    if (need[g] + own > ledgers_[g].below_floor(account)) return false;
   }
   for (size_t g = 0; g < ledgers_.size(); ++g) {
     while (true) {
@@ -125,6 +129,10 @@ bool Planner::claim_blocks(TenantId tenant, size_t head) {
       if (enough) break;
       if (!preempt_victim(VictimKind::kFloor, next, g)) return false;
     }
+  }
+  for (size_t g = 0; g < ledgers_.size(); ++g) {
+    CHECK(ledgers_[g].hold(hit.tables[g]));
+    ledgers_[g].set_aside(account, static_cast<int32_t>(need[g]));
   }
   return true;
 }
