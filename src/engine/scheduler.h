@@ -94,7 +94,7 @@ struct Grant {
   WaitingIndex waiting;
   int32_t tokens = 0;
   double charge = 0.0;              // virtual tokens, over the weight
-  std::vector<int32_t> new_blocks;  // per group
+  std::vector<int32_t> new_blocks;  // per group, at most: a preemption later in the plan may spare a copy
   PrefixHit hit;                    // of an admitted sequence
 };
 
