@@ -27,7 +27,6 @@ class GroupLedger {
   int32_t held(AccountId account) const { return now_[index(account)].held; }
   int32_t floor(AccountId account) const { return now_[index(account)].floor; }
   int32_t ceiling(AccountId account) const { return now_[index(account)].ceiling; }
-  bool has_ceiling(AccountId account) const { return ceiling(account) < view_.pool->total(); }
   /// Blocks that the account may still take before its usage reaches its floor.
   int32_t below_floor(AccountId account) const { return now_[index(account)].lack; }
   bool over_floor(AccountId account) const { return held(account) > floor(account); }

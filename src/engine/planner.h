@@ -45,6 +45,7 @@ class Planner {
   void claim_for(TenantId tenant);
   bool claim_places(TenantId tenant, const SequenceView& head);
   bool claim_blocks(TenantId tenant, size_t head);
+  bool has_floor(TenantId tenant) const;
   bool over_ceiling(TenantId tenant, size_t head);
   int64_t need_of(TenantId tenant, size_t index, size_t group);
   std::optional<int32_t> places_victim(TenantId tenant, const std::vector<int32_t>& fair,
