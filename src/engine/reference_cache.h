@@ -145,6 +145,16 @@ class ReferenceCache {
     return true;
   }
 
+  /// Takes blocks for nobody's table, to try out what is then left.
+  bool set_aside(size_t g, int account, int count) {
+    const RefKey nobody{~0ull, account};
+    for (int i = 0; i < count; ++i) {
+      if (available(g, account) < 1) return false;
+      pools_[g].tables[nobody][i] = take(g, account, nobody, i, nullptr);
+    }
+    return true;
+  }
+
   /// [0, computed) has been computed: complete blocks can be found. Those in a shared prefix are the shared
   /// account's.
   void publish(const RefKey& key, const RefText& text, int computed) {

@@ -168,6 +168,7 @@ class ReferenceModel {
     for (int c = 1; c < choices; ++c) {
       const RefKey twin{key.first, c};
       state_.sequences[twin] = one;
+      state_.sequences[twin].preemptions = 0;
       state_.cache.fork(key, twin);
     }
   }

@@ -84,7 +84,6 @@ class ReferenceRule : ReferenceTrial {
     const bool lacks_places = places(-1) + at(head).places > free_for(head);
     if (lacks_places && (places(t) + at(head).places > fair_places(t) || !clear_places(head))) return;
     const bool blocks = claims_blocks(head) && claim_blocks(head);
-    if (blocks) step_.floor_claims.push_back(head);
     if (blocks || lacks_places) entitled_.push_back(head);
   }
   /// Places for a sequence, those that entitled heads wait for left out.
@@ -126,20 +125,25 @@ class ReferenceRule : ReferenceTrial {
   bool claims_blocks(const RefKey& head) const {
     const int account = state_.account(head);
     for (size_t g = 0; g < world_.groups(); ++g) {
-      if (world_.usage(g, account) + need(g, head) > world_.floor(g, account)) return false;
+      const int more = need(g, head) + promised(g, head, at(head).tenant);
+      if (world_.usage(g, account) + more > world_.floor(g, account)) return false;
     }
     return true;
   }
   bool claim_blocks(const RefKey& head) {
+    std::vector<int> needs;
     for (size_t g = 0; g < world_.groups();) {
       ReferenceCache with_hit = world_;
       with_hit.hold(head, at(head).text, hit(head));
       if (need(g, head) <= with_hit.available(g, state_.account(head))) {
-        ++g;
+        needs.push_back(need(g++, head));
       } else if (!preempt_for(Kind::kFloor, head, g)) {
         return false;
       }
     }
+    step_.floor_claims.push_back(head);
+    aside_[head] = needs;
+    try_out();
     return true;
   }
 
@@ -186,7 +190,8 @@ class ReferenceRule : ReferenceTrial {
     int want = std::min(left(key), tokens_left());
     if (limits.threshold > 0) want = std::min(want, limits.threshold - given(key));
     const std::optional<double> most = allowance(at(key).tenant);
-    while (most && want > 0 && charge(key, end(key) + want) - charge(key, end(key)) > *most) --want;
+    const int least = in(entitled_, key) ? 1 : 0;  // who was preempted for, runs
+    while (most && want > least && charge(key, end(key) + want) - charge(key, end(key)) > *most) --want;
     return fitting(key, want);
   }
   /// What the tenant may still be charged in this step, if there is a limit.
@@ -215,8 +220,9 @@ class ReferenceRule : ReferenceTrial {
     if (!step_.preempted.empty() && !in(entitled_, *head)) return false;
     const bool alone = running_.empty() && step_.order.empty();
     step_.hits[*head] = hit(*head);
+    const bool claimed = aside_.erase(*head) > 0;
     try_out();
-    if (fits_ && (alone || fits_whole(*head)) && grant(*head, piece(*head))) return true;
+    if (fits_ && (alone || claimed || fits_whole(*head)) && grant(*head, piece(*head))) return true;
     step_.hits.erase(*head);
     try_out();
     return false;
@@ -225,8 +231,7 @@ class ReferenceRule : ReferenceTrial {
     const int t = at(head).tenant, account = RefState::account_of(t);
     for (size_t g = 0; g < world_.groups(); ++g) {
       const int own = need(g, head) + promised(g, head, t);
-      const int all = in(step_.floor_claims, head) ? own : need(g, head) + promised(g, head, -1);
-      if (all > world_.available_under_no_ceiling(g, account)) return false;
+      if (need(g, head) + promised(g, head, -1) > world_.available_under_no_ceiling(g, account)) return false;
       if (own > world_.room_under_ceiling(g, account)) return false;
     }
     return true;

@@ -42,9 +42,15 @@ class ReferenceTrial {
     world_ = state_.cache;
     fits_ = true;
     for (const RefKey& key : step_.preempted) world_.release(key);
+    for (const RefKey& head : step_.floor_claims) world_.hold(head, at(head).text, hit(head));
     for (const auto& [key, tokens] : step_.hits) world_.hold(key, at(key).text, tokens);
     for (const RefKey& key : step_.order) {
       fits_ = fits_ && world_.write(key, state_.account(key), start(key), end(key));
+    }
+    for (const auto& [head, needs] : aside_) {
+      for (size_t g = 0; g < needs.size(); ++g) {
+        fits_ = fits_ && world_.set_aside(g, state_.account(head), needs[g]);
+      }
     }
   }
   int tokens_left() const { return state_.limits.tokens - step_.total(); }
@@ -209,8 +215,9 @@ class ReferenceTrial {
   std::vector<RefKey> running_, waiting_;  // as the step begins, in order
   std::optional<RefKey> leader_;
   RefStep step_;
-  ReferenceCache world_;  // after the step as far as it is decided
-  bool fits_ = true;      // all that was decided finds its blocks
+  ReferenceCache world_;                      // after the step as far as it is decided
+  std::map<RefKey, std::vector<int>> aside_;  // blocks, per group, that heads have claimed and not got yet
+  bool fits_ = true;                          // all that was decided finds its blocks
 };
 
 }  // namespace hadal::testing

@@ -44,9 +44,10 @@ class StressRun {
   /// Makes `steps` steps with arrivals and cancellations, then lets all finish.
   void run(int steps, StressTotals* totals) {
     if (core_ == nullptr) return;
+    const auto most_live = static_cast<size_t>(drawn_.between(3, 20));
     int made = 0;
     for (; made < steps && !::testing::Test::HasFailure(); ++made) {
-      while (live_.size() < 14 && drawn_.one_in(3)) arrive();
+      while (live_.size() < most_live && drawn_.one_in(2)) arrive();
       if (!live_.empty() && drawn_.one_in(12)) cancel();
       if (drawn_.one_in(90)) forget_prefixes();
       turn();
@@ -169,7 +170,7 @@ class StressRun {
     const RequestId id = next_id_ + 1;
     Live& kept = live_[id] = std::move(one);
     EngineRequest request = kept.request;
-    request.sink = std::make_shared<StressSink>(&kept.events);
+    request.sink = std::make_shared<StressSink>(&kept.events, &events_);
     if (!one_tenant())
       tenant_of(request.tenant);        // a tenant is known from its first request on, taken or not
     if (!core_->check(request).ok()) {  // more than this cache or step can hold
@@ -270,17 +271,22 @@ class StressRun {
   /// A tenant that asks for blocks below its floor gets them in that step, if it has tokens and rows for
   /// anybody.
   void see_claim(const RefKey& head, const StepPlan& plan) {
+    const int32_t rows = live_.at(head.first).request.num_choices + 1;
     const bool room = expected_.total() < drawn_.options.max_num_batched_tokens &&
-                      static_cast<int32_t>(plan.rows.size()) < drawn_.info.max_rows_per_step;
+                      static_cast<int32_t>(plan.rows.size()) + rows <= drawn_.info.max_rows_per_step;
     ASSERT_TRUE(expected_.tokens.count(head) > 0 || !room || drawn_.options.chunk > 0)
-        << "request " << head.first << " claims blocks within its tenant's floor and does not run";
+        << "request " << head.first << " claims blocks within its tenant's floor and does not run"
+        << model_->describe(expected_);
   }
 
   /// What an account had within its floor it still has, unless its own sequences were preempted.
   void see_floors() const {
     std::set<size_t> lost;
-    for (const RefKey& key : expected_.preempted)
+    for (const RefKey& key : expected_.preempted) {
       lost.insert(static_cast<size_t>(model_->state().account(key)));
+      lost.insert(0);  // forgotten blocks of a declared prefix go with their last holder
+      if (!drawn_.options.salt_tenants) return;  // and so may others'
+    }
     for (size_t g = 0; g < usage_before_.size(); ++g) {
       const std::vector<AccountCounts>& accounts = core_->cache().pool(g).accounts();
       for (size_t a = 0; a < accounts.size(); ++a) {
@@ -294,6 +300,7 @@ class StressRun {
 
   /// Tells the twin what came out; checks what has ended.
   void settle() {
+    std::map<int64_t, RequestId> left;  // in the order in which they ended
     for (auto at = live_.begin(); at != live_.end();) {
       Live& one = at->second;
       for (const StressSink::Event& event : std::exchange(one.events, {})) {
@@ -312,12 +319,15 @@ class StressRun {
         ++at;
         continue;
       }
-      model_->leave(at->first);
+      int64_t last = 0;
+      for (const auto& [choice, finish] : one.finishes) last = std::max(last, finish.time);
+      left[last] = at->first;
       for (int32_t c = 0; c < one.request.num_choices; ++c) check(one, c);
       ++totals_.finished;
       totals_.refused += refused_.count(at->first) > 0 ? 1 : 0;
       at = live_.erase(at);
     }
+    for (const auto& [time, request] : left) model_->leave(request);
   }
 
   /// All of it if it ended by itself, else a beginning.
@@ -374,6 +384,7 @@ class StressRun {
   std::map<SequenceId, RefKey> key_of_;
   SequenceId next_sequence_ = 1;
   RequestId next_id_ = 0;
+  int64_t events_ = 0;
   // of the turn being made
   RefStep expected_;
   std::map<RefKey, std::vector<std::vector<BlockId>>> tables_;

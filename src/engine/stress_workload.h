@@ -15,7 +15,7 @@
 
 namespace hadal::testing {
 
-/// Collects what came for each choice, in order.
+/// Collects what came for each choice, in order; `clock` counts the events of all requests.
 class StressSink : public OutputSink {
  public:
   struct Event {
@@ -24,16 +24,18 @@ class StressSink : public OutputSink {
     FinishReason finish = FinishReason::kNone;
     ErrorKind error = ErrorKind::kNone;
     int32_t cached_tokens = 0;
+    int64_t time = 0;
   };
-  explicit StressSink(std::vector<Event>* events) : events_(events) {}
+  StressSink(std::vector<Event>* events, int64_t* clock) : events_(events), clock_(clock) {}
   void deliver(RequestOutput output) override {
-    Event event{output.choice, {}, output.finish, output.error_kind, output.cached_tokens};
+    Event event{output.choice, {}, output.finish, output.error_kind, output.cached_tokens, ++*clock_};
     for (const OutputToken& token : output.tokens) event.ids.push_back(token.id);
     events_->push_back(std::move(event));
   }
 
  private:
   std::vector<Event>* events_;
+  int64_t* clock_;
 };
 
 class StressWorkload {
@@ -64,7 +66,7 @@ class StressWorkload {
     request.tenant = names_[pick(names_.size())];
     request.prompt_ids = draw_prompt();
     request.sampling.seed = random_();
-    request.stop.max_tokens = between(1, one_in(4) ? 30 : 12);
+    request.stop.max_tokens = between(1, one_in(2) ? 30 : 12);
     if (one_in(3)) request.stop.stop_token_ids = {between(0, 96), between(0, 96)};
     if (one_in(3)) request.stop.min_tokens = between(0, request.stop.max_tokens);
     if (one_in(3)) request.priority = between(-2, 2);
@@ -94,9 +96,9 @@ class StressWorkload {
 
  private:
   void draw_cache() {
-    info = toy_info(between(10, 34), between(1, 6));
+    info = toy_info(between(8, 26), between(1, 6));
     info.max_model_len = 60;
-    if (one_in(3)) info.groups.push_back({"window", between(1, 5), between(16, 45), between(1, 12)});
+    if (one_in(3)) info.groups.push_back({"window", between(1, 5), between(12, 40), between(1, 12)});
     options.prefix_caching = !one_in(8);
     options.exact = one_in(2);
     info.forms_differ = !one_in(3);
@@ -119,8 +121,11 @@ class StressWorkload {
     for (int32_t i = 0; i < 4; ++i) stems_.push_back(draw_tokens(between(6, 45)));
     for (uint64_t i = pick(3); i > 0 && one_in(2); --i) {
       options.shared_prefixes.push_back(draw_tokens(between(2, 14)));
-      stems_.push_back(options.shared_prefixes.back());
-      stems_.push_back(options.shared_prefixes.back());
+      if (most_floors() < 4) {  // leave the tenants something
+        options.shared_prefixes.pop_back();
+        continue;
+      }
+      stems_.insert(stems_.end(), 3, options.shared_prefixes.back());
     }
   }
   void draw_tenants() {
@@ -132,11 +137,11 @@ class StressWorkload {
     };
     limits(options.default_tenant);
     int32_t floors_left = most_floors();
-    for (uint64_t i = pick(5); i > 0; --i) {
+    for (uint64_t i = one_in(6) ? 0 : 1 + pick(4); i > 0; --i) {
       TenantSettings tenant;
       tenant.name = "tenant " + std::to_string(i);
       limits(tenant);
-      if (one_in(2)) tenant.kv_floor = between(1, std::clamp(floors_left, 1, 8)) / 16.0;
+      if (!one_in(3)) tenant.kv_floor = between(1, std::clamp(floors_left, 1, 8)) / 16.0;
       tenant.kv_floor = std::min(tenant.kv_floor, std::min(floors_left / 16.0, tenant.kv_ceiling));
       floors_left -= static_cast<int32_t>(tenant.kv_floor * 16);
       names_.push_back(tenant.name);
