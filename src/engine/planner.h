@@ -18,7 +18,7 @@ class Planner {
   StepDecision run();
 
  private:
-  enum class VictimKind : uint8_t { kLeader, kDecode, kFloor };
+  enum class VictimKind : uint8_t { kLeader, kAnybody, kDecode, kFloor };
   /// Why a tenant's turn is over (rule 4).
   enum class Turn : uint8_t { kOpen, kOver, kNoPlaces };
 

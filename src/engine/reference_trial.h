@@ -150,6 +150,7 @@ class ReferenceTrial {
     std::optional<RefKey> found;
     if (kind == Kind::kLeader) {
       found = victim([&](const RefKey& other) { return own(other) || rich(other); });
+      if (!found) found = victim([](const RefKey&) { return true; });
     } else if (kind == Kind::kFloor) {
       found = victim(rich);
     } else if (world_.usage(g, account) < world_.floor(g, account)) {

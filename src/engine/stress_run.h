@@ -340,7 +340,8 @@ class StressRun {
     ASSERT_EQ(last.cached_tokens, one.first_hit.value_or(0));
     if (last.finish == FinishReason::kAbort || last.finish == FinishReason::kError) {
       ASSERT_TRUE(last.finish == FinishReason::kError || one.cancelled);
-      ASSERT_TRUE(last.finish == FinishReason::kAbort || last.error == ErrorKind::kDeadline || fails_);
+      ASSERT_TRUE(last.finish == FinishReason::kAbort || last.error == ErrorKind::kDeadline || fails_)
+          << last.why << model_->describe(expected_);
       ASSERT_LE(got.size(), expected.size());
       expected.resize(got.size());
     }
