@@ -147,6 +147,7 @@ int32_t Planner::rows_for(const SequenceView& sequence, int32_t tokens) const {
 /// `tokens` or, where rows are short, less; nothing if it would be fewer than `least`.
 Grant Planner::make_grant(const SequenceView& sequence, int32_t tokens, int32_t least) {
   Grant grant;
+  if (tokens < least) return grant;  // before rows cut it: a chunk is there whole, or waits
   if (tokens > 0 && rows_for(sequence, tokens) > rows_left_) {
     const bool both_forms =
         sequence.computed < sequence.prompt && sequence.computed + tokens > sequence.prompt;
