@@ -60,8 +60,9 @@ class EngineModelTest : public ::testing::TestWithParam<std::string> {
     EXPECT_TRUE(device.ok()) << device.status();
     auto runner = make_device_runner(model.config, model.checkpoint, *device, options);
     EXPECT_TRUE(runner.ok()) << runner.status();
-    auto core = EngineCore::create({.max_num_seqs = 10, .max_num_batched_tokens = 32, .chunk = chunk, .exact = true},
-                                   std::move(runner).value(), nullptr, nullptr, Clock::real());
+    auto core =
+        EngineCore::create({.max_num_seqs = 10, .max_num_batched_tokens = 32, .chunk = chunk, .exact = true},
+                           std::move(runner).value(), nullptr, nullptr, Clock::real());
     EXPECT_TRUE(core.ok()) << core.status();
     return std::move(core).value();
   }

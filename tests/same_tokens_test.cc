@@ -1,6 +1,7 @@
-// Same request, same tokens (docs/contracts/same-tokens.md), for every architecture: through scheduler, cache, runner and the
-// CPU kernels, a request's log-probabilities are the same bits alone, in a batch of 32, in chunks, with one thread and
-// two, with prefix hits (--exact), after preemption, and when it is resumed in the middle.
+// Same request, same tokens (docs/contracts/same-tokens.md), for every architecture: through scheduler,
+// cache, runner and the CPU kernels, a request's log-probabilities are the same bits alone, in a batch of 32,
+// in chunks, with one thread and two, with prefix hits (--exact), after preemption, and when it is resumed in
+// the middle.
 //
 // On the checkpoints of tests/data/checkpoints (all architectures and weight formats, small).
 #include <gtest/gtest.h>
@@ -52,7 +53,7 @@ class Collector : public OutputSink {
   int32_t cached_tokens = 0;
 };
 
-struct Setup {
+struct Way {
   DType compute = DType::kF32;
   int32_t threads = 2;
   int32_t chunk = 0;
@@ -71,7 +72,7 @@ class SameTokens : public ::testing::TestWithParam<std::string> {
     checkpoint_ = std::move(*checkpoint);
   }
 
-  std::unique_ptr<EngineCore> make(const Setup& setup) {
+  std::unique_ptr<EngineCore> make(const Way& setup) {
     DeviceRunnerOptions options;
     options.block_tokens = 4;
     options.num_blocks = setup.num_blocks;
@@ -94,7 +95,8 @@ class SameTokens : public ::testing::TestWithParam<std::string> {
   EngineRequest request_of(int32_t index, const std::shared_ptr<Collector>& sink) const {
     EngineRequest request;
     const int32_t length = 3 + (index * 5) % 23;
-    for (int32_t i = 0; i < length; ++i) request.prompt_ids.push_back((i * 37 + index * 11 + 3) % config_.vocab);
+    for (int32_t i = 0; i < length; ++i)
+      request.prompt_ids.push_back((i * 37 + index * 11 + 3) % config_.vocab);
     request.sampling.temperature = index % 3 == 0 ? 0.0f : 1.2f;
     request.sampling.seed = static_cast<uint64_t>(index);
     request.sampling.logprobs = std::min(config_.vocab, 40);
@@ -119,7 +121,7 @@ class SameTokens : public ::testing::TestWithParam<std::string> {
     EXPECT_TRUE(core.health().ok()) << core.health();
   }
 
-  std::vector<std::shared_ptr<Collector>> all_alone(const Setup& setup) {
+  std::vector<std::shared_ptr<Collector>> all_alone(const Way& setup) {
     std::vector<std::shared_ptr<Collector>> alone;
     const auto core = make(setup);
     for (int32_t i = 0; i < kBatch; ++i) {
@@ -130,7 +132,7 @@ class SameTokens : public ::testing::TestWithParam<std::string> {
     return alone;
   }
 
-  void expect_same_together(const Setup& setup, const std::vector<std::shared_ptr<Collector>>& alone,
+  void expect_same_together(const Way& setup, const std::vector<std::shared_ptr<Collector>>& alone,
                             const std::string& what) {
     const auto core = make(setup);
     std::vector<std::shared_ptr<Collector>> together;
@@ -150,7 +152,7 @@ class SameTokens : public ::testing::TestWithParam<std::string> {
 
 TEST_P(SameTokens, AloneInABatchOf32InChunksWithOneThreadPreempted) {
   for (const DType compute : {DType::kF32, DType::kBF16}) {
-    const Setup base{.compute = compute};
+    const Way base{.compute = compute};
     const auto alone = all_alone(base);
     ASSERT_EQ(alone[0]->choices[0].ids.size(), static_cast<size_t>(kOutput));
     expect_same_together(base, alone, "a batch of 32");
@@ -211,11 +213,12 @@ TEST_P(SameTokens, Resumed) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Architectures, SameTokens, ::testing::ValuesIn(architectures()), [](const auto& test) {
-  std::string name = test.param;
-  std::replace(name.begin(), name.end(), '-', '_');
-  return name;
-});
+INSTANTIATE_TEST_SUITE_P(Architectures, SameTokens, ::testing::ValuesIn(architectures()),
+                         [](const auto& test) {
+                           std::string name = test.param;
+                           std::replace(name.begin(), name.end(), '-', '_');
+                           return name;
+                         });
 
 }  // namespace
 }  // namespace hadal
