@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <cstdlib>
 #include <memory>
+#include <nlohmann/json.hpp>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -76,6 +77,19 @@ void round_trip(const std::shared_ptr<const Tokenizer>& tokenizer, std::string_v
   decode_both_ways(tokenizer, ids);
 }
 
+/// The text of a byte-level tokenizer is its tokens' bytes in a row, however characters lie over tokens.
+void decode_by_bytes(const Tokenizer& tokenizer, std::string_view tokenizer_json, std::string_view text) {
+  const auto json = nlohmann::json::parse(tokenizer_json, nullptr, false);
+  const auto decoder = json.is_object() ? json.find("decoder") : json.end();
+  if (decoder == json.end() || !decoder->is_object() ||
+      decoder->value("type", nlohmann::json()) != "ByteLevel")
+    return;
+  const std::vector<int32_t> ids = tokenizer.encode(text, AddSpecial::kNo);
+  std::string bytes;
+  for (const int32_t id : ids) bytes += tokenizer.token_bytes(id);
+  if (is_utf8(bytes)) require(tokenizer.decode(ids, SkipSpecial::kNo) == bytes);
+}
+
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
@@ -91,6 +105,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     return 0;
   }
   round_trip(*tokenizer, rest.substr(0, 512));
+  decode_by_bytes(**tokenizer, tokenizer_json, rest.substr(0, 512));
   // The bytes as ids, and some that are none.
   std::vector<int32_t> ids;
   for (size_t i = 0; i < rest.size() && i < 256; ++i) ids.push_back(static_cast<uint8_t>(rest[i]) - 3);
