@@ -2,6 +2,7 @@
 // mutator: json
 // A tokenizer from arbitrary bytes: "tokenizer.json NUL tokenizer_config.json NUL text". What loads must
 // encode and decode any text without fault, and hold what tokenizer.h and detokenizer.h promise.
+#include <algorithm>
 #include <cstdint>
 #include <cstdlib>
 #include <memory>
@@ -77,6 +78,17 @@ void round_trip(const std::shared_ptr<const Tokenizer>& tokenizer, std::string_v
   decode_both_ways(tokenizer, ids);
 }
 
+/// Words are remembered: what comes from memory is what came the first time, whatever was remembered between.
+void encode_again(const Tokenizer& tokenizer, std::string_view text) {
+  constexpr size_t kWord = 20, kWords = 64;
+  const size_t count = std::min(text.size(), kWords);
+  std::vector<std::vector<int32_t>> first;
+  for (size_t i = 0; i < count; ++i)
+    first.push_back(tokenizer.encode(text.substr(i, kWord), AddSpecial::kNo));
+  for (size_t i = 0; i < count; ++i)
+    require(tokenizer.encode(text.substr(i, kWord), AddSpecial::kNo) == first[i]);
+}
+
 /// The text of a byte-level tokenizer is its tokens' bytes in a row, however characters lie over tokens.
 void decode_by_bytes(const Tokenizer& tokenizer, std::string_view tokenizer_json, std::string_view text) {
   const auto json = nlohmann::json::parse(tokenizer_json, nullptr, false);
@@ -105,6 +117,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     return 0;
   }
   round_trip(*tokenizer, rest.substr(0, 512));
+  encode_again(**tokenizer, rest);
   decode_by_bytes(**tokenizer, tokenizer_json, rest.substr(0, 512));
   // The bytes as ids, and some that are none.
   std::vector<int32_t> ids;
