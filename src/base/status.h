@@ -12,7 +12,7 @@
 //
 // Which code when: invalid_argument: the input is wrong whatever the state; not_found: a named thing is
 // missing; failed_precondition: right input, wrong state; unimplemented: understood and not supported (names
-// the thing); resource_exhausted: a limit or memory; unavailable: try again; data_loss: a damaged file;
+// the thing); resource_exhausted: a limit or memory; unavailable: try again; deadline_exceeded: too late; data_loss: a damaged file;
 // internal: our bug.
 #pragma once
 
@@ -55,6 +55,7 @@ HADAL_STATUS_MAKER(resource_exhausted, absl::StatusCode::kResourceExhausted)
 HADAL_STATUS_MAKER(unavailable, absl::StatusCode::kUnavailable)
 HADAL_STATUS_MAKER(data_loss, absl::StatusCode::kDataLoss)
 HADAL_STATUS_MAKER(cancelled, absl::StatusCode::kCancelled)
+HADAL_STATUS_MAKER(deadline_exceeded, absl::StatusCode::kDeadlineExceeded)
 HADAL_STATUS_MAKER(internal_error, absl::StatusCode::kInternal)
 #undef HADAL_STATUS_MAKER
 

@@ -13,7 +13,7 @@ StatusOr<std::unique_ptr<Engine>> Engine::create(const EngineOptions& options, s
   ASSIGN_OR_RETURN(std::unique_ptr<EngineCore> core,
                    EngineCore::create(options, std::move(runner), make_text_streams(std::move(tokenizer)),
                                       std::move(observer), clock));
-  return ThreadedEngine::start(std::move(core), options.max_queued_requests, clock);
+  return ThreadedEngine::start(std::move(core), options, clock);
 }
 
 }  // namespace hadal

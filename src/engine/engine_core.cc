@@ -1,6 +1,9 @@
 #include "engine/engine_core.h"
 
+#include <algorithm>
 #include <exception>
+#include <random>
+#include <utility>
 
 #include "base/check.h"
 #include "base/log.h"
@@ -9,16 +12,44 @@
 namespace hadal {
 namespace {
 
-/// Runs a call into the runner; what it throws becomes a Status.
+/// Runs a call into the runner; what it throws becomes a Status, and nothing is known of the runner's state
+/// then.
 template <typename Result, typename Call>
-StatusOr<Result> guarded(const char* what, Call&& call) {
+StatusOr<Result> guarded(const char* what, bool* threw, Call&& call) {
   try {
     return call();
   } catch (const std::exception& error) {
+    *threw = true;
     return internal_error("{} threw: {}", what, error.what());
   } catch (...) {
+    *threw = true;
     return internal_error("{} threw", what);
   }
+}
+
+/// A salt that no other (tenant, salt) has.
+std::string salt_of(const std::string* tenant, const std::string& salt) {
+  return tenant == nullptr ? "-" + salt : fmt::format("{}:{}{}", tenant->size(), *tenant, salt);
+}
+
+/// Tokens of the longest declared prefix that the prompt begins with.
+int32_t declared_prefix(const std::vector<std::vector<int32_t>>& prefixes,
+                        const std::vector<int32_t>& prompt) {
+  size_t longest = 0;
+  for (const std::vector<int32_t>& prefix : prefixes) {
+    const bool begins =
+        prefix.size() <= prompt.size() && std::equal(prefix.begin(), prefix.end(), prompt.begin());
+    if (begins) longest = std::max(longest, prefix.size());
+  }
+  return static_cast<int32_t>(longest);
+}
+
+std::pair<uint64_t, uint64_t> draw_secret(const std::optional<uint64_t>& given) {
+  if (given) return {*given, ~*given};
+  std::random_device device;
+  const auto draw = [&device] { return uint64_t{device()} << 32 | device(); };
+  const uint64_t high = draw();
+  return {high, draw()};
 }
 
 Status check_row(const ExpectedResult& expected, const StepRow& asked, const RowResult& row, int32_t vocab) {
@@ -50,59 +81,143 @@ StatusOr<std::unique_ptr<EngineCore>> EngineCore::create(const EngineOptions& op
                                                          const Clock& clock) {
   if (runner == nullptr) return invalid_argument("the engine needs a runner");
   RETURN_IF_ERROR(check_options(options, runner->info()));
-  ASSIGN_OR_RETURN(KvCache cache, KvCache::create(cache_specs(runner->info())));
+  const std::vector<CacheGroupSpec> groups = cache_specs(runner->info());
+  const auto [high, low] = draw_secret(options.hash_secret);
+  ASSIGN_OR_RETURN(KvCache cache, KvCache::create(groups, {.enabled = options.prefix_caching,
+                                                           .exact = options.exact,
+                                                           .forms_differ = runner->info().forms_differ,
+                                                           .secret_high = high,
+                                                           .secret_low = low,
+                                                           .policy = options.eviction}));
+  ASSIGN_OR_RETURN(CacheShares shares, CacheShares::create(options, groups));
+  ASSIGN_OR_RETURN(std::unique_ptr<TenantTable> tenants,
+                   TenantTable::create(options.tenants, options.default_tenant));
   if (observer == nullptr) observer = std::make_shared<EngineObserver>();
-  return std::unique_ptr<EngineCore>(new EngineCore(options, std::move(runner), std::move(cache),
-                                                    std::move(make_text), std::move(observer), clock));
+  return std::unique_ptr<EngineCore>(
+      new EngineCore(options, {std::move(runner), std::move(cache), std::move(shares), std::move(tenants)},
+                     std::move(make_text), std::move(observer), clock));
 }
 
-EngineCore::EngineCore(const EngineOptions& options, std::unique_ptr<Runner> runner, KvCache cache,
-                       TextStreamFactory make_text, std::shared_ptr<EngineObserver> observer,
-                       const Clock& clock)
+EngineCore::EngineCore(const EngineOptions& options, Parts parts, TextStreamFactory make_text,
+                       std::shared_ptr<EngineObserver> observer, const Clock& clock)
     : options_(options),
-      budget_(step_budget(options, runner->info())),
-      runner_(std::move(runner)),
-      cache_(std::move(cache)),
+      budget_(step_budget(options, parts.runner->info())),
+      runner_(std::move(parts.runner)),
+      cache_(std::move(parts.cache)),
+      shares_(std::move(parts.shares)),
+      tenants_(std::move(parts.tenants)),
       make_text_(std::move(make_text)),
       observer_(std::move(observer)),
       clock_(clock) {
   stats_.blocks_total = cache_.accounts().total;
+  cache_.set_limits(kSharedAccount, shares_.shared_limits());
+  cache_.watch_lives(options.cache_metrics);
+  know_tenants();
+}
+
+TenantId EngineCore::tenant_of(const EngineRequest& request) const {
+  return options_.policy == SchedulingPolicy::kFair ? tenants_->find_or_add(request.tenant) : kDefaultTenant;
 }
 
 Status EngineCore::check(const EngineRequest& request) const {
-  return check_request(request, runner_->info(), budget_, cache_, make_text_ != nullptr);
+  return check_request(request, tenants_->settings(tenant_of(request)), runner_->info(), budget_, shares_,
+                       make_text_ != nullptr);
+}
+
+/// Accounts, counters and lists of tenants that have been named since the last time.
+void EngineCore::know_tenants() {
+  for (TenantId tenant = fair_.size(); tenant < tenants_->size(); ++tenant) {
+    const TenantSettings settings = tenants_->settings(tenant);
+    CHECK(cache_.add_account(shares_.limits_of(settings)) == account_of_tenant(tenant));
+    fair_.add_tenant(settings.weight);
+    lists_.add_tenant();
+    tenant_limits_.push_back({.max_running = settings.max_running});
+    queued_by_tenant_.push_back(0);
+    stats_.tenants.push_back({.name = settings.name});
+  }
+}
+
+SequenceOrigin EngineCore::origin_of(const Submission& submission) {
+  const EngineRequest& request = submission.request;
+  const std::string& tenant = stats_.tenants[static_cast<size_t>(submission.tenant)].name;
+  const std::string salt = salt_of(options_.salt_tenants ? &tenant : nullptr, request.cache_salt);
+  const int32_t shared =
+      request.cache_salt.empty() ? declared_prefix(options_.shared_prefixes, request.prompt_ids) : 0;
+  return {.first_id = next_sequence_,
+          .no_blocks = cache_.new_sequence(account_of_tenant(submission.tenant)),
+          .chain = cache_.new_chain(request.prompt_ids, salt, shared, !request.return_prompt_logits),
+          .priority = options_.policy == SchedulingPolicy::kFair ? request.priority : 0};
 }
 
 void EngineCore::add(Submission submission) {
+  know_tenants();
   const RequestId id = submission.id;
-  auto state = make_request_state(std::move(submission), next_sequence_, cache_.new_sequence(), make_text_);
+  const TenantId tenant = submission.tenant;
+  const SequenceOrigin origin = origin_of(submission);
+  auto state = make_request_state(std::move(submission), origin, make_text_);
   next_sequence_ += state->choices.size();
   for (const auto& choice : state->choices) places_[choice->sequence.id] = {state.get(), choice.get()};
   lists_.wait(&state->choices[0]->sequence);
+  fair_.arrive(tenant);
+  if (queued_ == 0) drained_.restart(clock_.now());
   ++queued_;
+  ++queued_by_tenant_[static_cast<size_t>(tenant)];
+  queued_tokens_ += state->choices[0]->sequence.prompt_size();
   RequestState& request = *(requests_[id] = std::move(state));
   if (!health_.ok()) {
-    end_request(request, FinishReason::kError, health_);
+    end_request(request, FinishReason::kError, health_, ErrorKind::kEngineDead);
+    reap();
+  } else if (!feed_resumed(request)) {
     reap();
   }
 }
 
+/// Gives a resumed request the output that it came with. False if that ended it.
+bool EngineCore::feed_resumed(RequestState& request) {
+  const std::vector<int32_t> ids = std::exchange(request.request.resume_ids, {});
+  Choice& choice = *request.choices[0];
+  Sequence& sequence = choice.sequence;
+  for (const int32_t id : ids) {
+    sequence.output.push_back(id);
+    cache_.append(sequence.chain, id);
+    const auto count = static_cast<int32_t>(sequence.output.size());
+    const bool last =
+        count >= request.request.stop.max_tokens || sequence.known() >= runner_->info().max_model_len;
+    ChoiceText::Added added = choice.text->add(id, count, last);
+    request.resumed_text += added.text;
+    request.resumed = count;
+    if (added.finish == FinishReason::kNone) continue;
+    RequestOutput output = make_output(request, choice);
+    output.resumed_text = std::exchange(request.resumed_text, {});
+    output.finish = added.finish;
+    output.stop_reason = std::move(added.stop_reason);
+    finish_choice(request, choice, std::move(output));
+    return false;
+  }
+  if (!ids.empty()) ++stats_.resumed;
+  return true;
+}
+
+void EngineCore::reset_prefix_cache() { cache_.forget_prefixes(); }
+
 void EngineCore::cancel(RequestId id) {
   const auto found = requests_.find(id);
   if (found == requests_.end()) return;
-  end_request(*found->second, FinishReason::kAbort, OkStatus());
+  end_request(*found->second, FinishReason::kAbort, OkStatus(), ErrorKind::kNone);
   reap();
 }
 
 void EngineCore::abort_all() {
-  for (const auto& [id, request] : requests_) end_request(*request, FinishReason::kAbort, OkStatus());
+  for (const auto& [id, request] : requests_)
+    end_request(*request, FinishReason::kAbort, OkStatus(), ErrorKind::kNone);
   reap();
 }
 
 void EngineCore::die(const Status& why) {
   log_error("the engine stops: {}", message_of(why));
   health_ = why;
-  for (const auto& [id, request] : requests_) end_request(*request, FinishReason::kError, why);
+  for (const auto& [id, request] : requests_)
+    end_request(*request, FinishReason::kError, why, ErrorKind::kEngineDead);
   reap();
 }
 
@@ -114,61 +229,120 @@ void EngineCore::turn() {
 }
 
 void EngineCore::launch_step() {
-  const StepDecision decision =
-      plan(plan_state(lists_, cache_, budget_.max_sequences), budget_, clock_.now());
+  cache_.set_time(std::chrono::duration<double>(clock_.now().time_since_epoch()).count());
+  PlanState state = plan_state(lists_, fair_, tenant_limits_, cache_, budget_.max_sequences);
+  state.tokens_per_second = stats_.tokens_per_second;
+  const StepDecision decision = plan(state, budget_, clock_.now());
   const StepId id = next_step_++;
-  StatusOr<CommittedStep> step = commit(decision, id, lists_, cache_);
+  StatusOr<CommittedStep> step = commit(decision, id, lists_, fair_, cache_);
+  if (step.ok()) refuse_late(step->refused);
+  if (step.ok() && step->parts.empty() && !step->refused.empty()) return;
   if (!step.ok() || step->parts.empty()) {
-    // The oldest always gets tokens, so neither can happen; were it to, the engine must not spin or end.
+    // The leader always gets tokens, so neither can happen; were it to, the engine must not spin or end.
     RequestState& oldest = *requests_.begin()->second;
     end_request(oldest, FinishReason::kError,
-                step.ok() ? internal_error("request {} could not be scheduled", oldest.id) : step.status());
+                step.ok() ? internal_error("request {} could not be scheduled", oldest.id) : step.status(),
+                ErrorKind::kStep);
     return;
   }
   note_scheduled(*step);
   const MonotonicTime launched = clock_.now();
+  bool threw = false;
   const StatusOr<Runner::Ticket> ticket =
-      guarded<Runner::Ticket>("launching a step", [&] { return runner_->launch(step->plan); });
+      guarded<Runner::Ticket>("launching a step", &threw, [&] { return runner_->launch(step->plan); });
   if (!ticket.ok()) {
     cache_.retire(id);
-    fail_step(*step, ticket.status());
+    fail_step(*step, ticket.status(), threw ? Fatal::kYes : Fatal::kNo);
     return;
   }
   in_flight_.push_back({*ticket, std::move(*step), launched});
 }
 
+void EngineCore::refuse_late(const std::vector<SequenceId>& refused) {
+  for (const SequenceId id : refused) {
+    RequestState& request = *find(id).request;
+    ++stats_.refused_deadline;
+    end_request(
+        request, FinishReason::kError,
+        deadline_exceeded(
+            "the first token cannot be there by the request's deadline; refused instead of served late"),
+        ErrorKind::kDeadline);
+  }
+}
+
 void EngineCore::note_scheduled(const CommittedStep& step) {
-  stats_.preemptions += static_cast<int64_t>(step.preempted.size());
-  for (const SequenceId id : step.preempted) find(id).request->prompt_logits.clear();
+  for (const SequenceId id : step.preempted) {
+    RequestState& request = *find(id).request;
+    request.prompt_logits.clear();
+    ++stats_.preemptions;
+    ++tenant_stats(request.tenant).preemptions;
+  }
   for (const CommittedStep::Part& part : step.parts) {
     RequestState& request = *find(part.sequence).request;
+    stats_.prompt_tokens_recomputed += part.recomputed;
     if (request.scheduled) continue;
     request.scheduled = true;
     request.first_scheduled = clock_.now();
-    --queued_;
+    const int32_t prompt = request.choices[0]->sequence.prompt_size();
+    request.cached_tokens = std::min(part.hit_tokens, prompt);
+    if (options_.prefix_caching && !request.request.return_prompt_logits) {
+      stats_.prefix_queries += prompt;
+      stats_.prefix_hits += request.cached_tokens;
+    }
+    stats_.prompt_tokens_cached += request.cached_tokens;
+    unqueue(request);
   }
+}
+
+void EngineCore::unqueue(RequestState& request) {
+  --queued_;
+  --queued_by_tenant_[static_cast<size_t>(request.tenant)];
+  queued_tokens_ -= request.choices[0]->sequence.prompt_size();
+  drained_.add(1, clock_.now());
 }
 
 void EngineCore::collect_step() {
   InFlight flight = std::move(in_flight_.front());
   in_flight_.pop_front();
-  StatusOr<StepResult> result = collect_checked(flight);
+  Fatal fatal = Fatal::kNo;
+  StatusOr<StepResult> result = collect_checked(flight, &fatal);
   cache_.retire(flight.step.plan.id);
   if (!result.ok()) {
-    fail_step(flight.step, result.status());
+    fail_step(flight.step, result.status(), fatal);
     return;
   }
   failed_steps_ = 0;
   ++stats_.steps;
-  observer_->on_step(flight.step.tokens, seconds_between(flight.launched, clock_.now()));
+  const double seconds = seconds_between(flight.launched, clock_.now());
+  measure(flight.step, seconds);
+  observer_->on_step(flight.step.tokens, seconds);
   for (const CommittedStep::Part& part : flight.step.parts) advance(part);
   for (size_t i = 0; i < flight.step.results.size(); ++i)
     take_result(flight.step.results[i], result->rows[i]);
+  if (!options_.cache_metrics) return;
+  for (const BlockLifeEvent& event : cache_.take_events()) observer_->on_block_life(event);
 }
 
-StatusOr<StepResult> EngineCore::collect_checked(const InFlight& flight) {
-  ASSIGN_OR_RETURN(StepResult result,
-                   guarded<StepResult>("a step", [&] { return runner_->collect(flight.ticket); }));
+/// Tokens a second at the engine's best: what a deadline is held against must not be pessimistic. A better
+/// step counts at once; a worse one slowly, and only if the step was at least half full.
+void EngineCore::measure(const CommittedStep& step, double seconds) {
+  constexpr double kWorse = 0.05;
+  if (seconds <= 0) return;
+  const double rate = step.tokens / seconds;
+  double& best = stats_.tokens_per_second;
+  if (rate > best) {
+    best = rate;
+  } else if (2 * step.tokens >= budget_.max_tokens) {
+    best += kWorse * (rate - best);
+  }
+}
+
+StatusOr<StepResult> EngineCore::collect_checked(const InFlight& flight, Fatal* fatal) {
+  bool threw = false;
+  StatusOr<StepResult> collected =
+      guarded<StepResult>("a step", &threw, [&] { return runner_->collect(flight.ticket); });
+  *fatal = threw ? Fatal::kYes : Fatal::kNo;
+  ASSIGN_OR_RETURN(StepResult result, std::move(collected));
   const std::vector<ExpectedResult>& expected = flight.step.results;
   if (result.rows.size() != expected.size()) {
     return internal_error("the runner returned {} rows instead of {}", result.rows.size(), expected.size());
@@ -186,15 +360,18 @@ void EngineCore::advance(const CommittedStep::Part& part) {
   if (place.choice == nullptr || place.choice->sequence.state != SequenceState::kRunning) return;
   Sequence& sequence = place.choice->sequence;
   sequence.computed += part.tokens;
+  cache_.publish(sequence.blocks, sequence.chain, sequence.computed);
   cache_.trim(sequence.blocks, sequence.computed);
-  if (!part.finishes_prompt || place.request->prompt_done) return;
+  if (sequence.computed < sequence.prompt_size() || place.request->prompt_done) return;
   place.request->prompt_done = true;
   stats_.prompt_tokens += sequence.prompt_size();
+  tenant_stats(sequence.tenant).prompt_tokens += sequence.prompt_size();
   sequence.wants_prompt_logits = false;
   sequence.places = 1;
   for (Sequence* choice : sequence.choices) {
     choice->blocks = cache_.fork(sequence.blocks);
-    choice->computed = sequence.computed;
+    choice->computed = choice->charged = sequence.computed;
+    choice->has_run = true;
     lists_.run(choice);
   }
   sequence.choices.clear();
@@ -216,7 +393,9 @@ void EngineCore::take_sample(Place place, const SampledToken& sampled) {
   Choice& choice = *place.choice;
   Sequence& sequence = choice.sequence;
   sequence.output.push_back(sampled.token);
+  cache_.append(sequence.chain, sampled.token);
   ++stats_.generation_tokens;
+  ++tenant_stats(sequence.tenant).generation_tokens;
   observe_token(request, choice);
 
   const auto count = static_cast<int32_t>(sequence.output.size());
@@ -226,6 +405,7 @@ void EngineCore::take_sample(Place place, const SampledToken& sampled) {
 
   RequestOutput output = make_output(request, choice);
   output.text = std::move(added.text);
+  output.resumed_text = std::exchange(request.resumed_text, {});
   output.finish = added.finish;
   output.stop_reason = std::move(added.stop_reason);
   output.tokens.push_back({sampled.token, sampled.logprob, sampled.rank, sampled.top});
@@ -233,17 +413,19 @@ void EngineCore::take_sample(Place place, const SampledToken& sampled) {
   if (added.finish != FinishReason::kNone) {
     finish_choice(request, choice, std::move(output));
   } else if (!deliver(request, std::move(output))) {
-    end_request(request, FinishReason::kAbort, OkStatus());
+    end_request(request, FinishReason::kAbort, OkStatus(), ErrorKind::kNone);
   }
 }
 
 void EngineCore::observe_token(RequestState& request, Choice& choice) {
   const MonotonicTime now = clock_.now();
-  if (choice.sequence.output.size() > 1) {
+  if (choice.last_token != MonotonicTime{}) {
     observer_->on_next_token(seconds_between(choice.last_token, now));
   } else if (request.first_token == MonotonicTime{}) {
     request.first_token = now;
     observer_->on_first_token(seconds_between(request.arrival, now));
+    observer_->on_tenant_first_token(stats_.tenants[static_cast<size_t>(request.tenant)].name,
+                                     seconds_between(request.arrival, now));
   }
   choice.last_token = now;
 }
@@ -258,14 +440,17 @@ void EngineCore::finish_choice(RequestState& request, Choice& choice, RequestOut
   deliver(request, std::move(output));
   if (--request.unfinished > 0) return;
   done_.push_back(request.id);
-  if (!request.scheduled) --queued_;
+  if (!request.scheduled) unqueue(request);
+  fair_.leave(request.tenant);
 
   const MonotonicTime now = clock_.now();
   EngineObserver::Finished finished{.reason = request.last_finish,
                                     .prompt_tokens = choice.sequence.prompt_size(),
+                                    .cached_tokens = request.cached_tokens,
                                     .output_tokens = request.output_tokens(),
                                     .max_tokens = request.request.stop.max_tokens,
-                                    .num_choices = request.request.num_choices};
+                                    .num_choices = request.request.num_choices,
+                                    .tenant = stats_.tenants[static_cast<size_t>(request.tenant)].name};
   const bool started = request.first_token != MonotonicTime{};
   const MonotonicTime scheduled = request.scheduled ? request.first_scheduled : now;
   finished.queue_seconds = seconds_between(request.arrival, scheduled);
@@ -275,25 +460,32 @@ void EngineCore::finish_choice(RequestState& request, Choice& choice, RequestOut
   observer_->on_finished(finished);
 }
 
-void EngineCore::end_request(RequestState& request, FinishReason reason, const Status& error) {
+void EngineCore::end_request(RequestState& request, FinishReason reason, const Status& error,
+                             ErrorKind kind) {
   for (const auto& choice : request.choices) {
     if (choice->finished) continue;
     RequestOutput output = make_output(request, *choice);
     output.text = choice->text->end();
+    output.resumed_text = std::exchange(request.resumed_text, {});
     output.finish = reason;
     output.error = error;
+    output.error_kind = kind;
     finish_choice(request, *choice, std::move(output));
   }
 }
 
-void EngineCore::fail_step(const CommittedStep& step, const Status& error) {
+/// A runner that threw is in no known state: the engine dies with it. One that answered with an error has
+/// left everything as it was, and is asked again for the others.
+void EngineCore::fail_step(const CommittedStep& step, const Status& error, Fatal fatal) {
   const Status shown = annotate(error, "the step that computed this request failed");
   log_error("step {} failed: {}", step.plan.id, message_of(error));
   for (const CommittedStep::Part& part : step.parts) {
     const Place place = find(part.sequence);
-    if (place.request != nullptr) end_request(*place.request, FinishReason::kError, shown);
+    if (place.request != nullptr) end_request(*place.request, FinishReason::kError, shown, ErrorKind::kStep);
   }
-  if (++failed_steps_ >= kMaxFailedSteps) {
+  if (fatal == Fatal::kYes) {
+    die(annotate(error, "the engine cannot go on"));
+  } else if (++failed_steps_ >= kMaxFailedSteps) {
     die(annotate(error, fmt::format("{} steps failed one after the other", failed_steps_)));
   }
 }
@@ -314,8 +506,27 @@ EngineCore::Place EngineCore::find(SequenceId id) const {
 const EngineStats& EngineCore::stats() {
   const CacheAccounts accounts = cache_.accounts();
   stats_.running = static_cast<int64_t>(lists_.running().size());
-  stats_.waiting = static_cast<int64_t>(lists_.waiting().size());
+  stats_.waiting = lists_.waiting_count();
   stats_.blocks_used = accounts.held + accounts.in_flight;
+  stats_.blocks_free = accounts.free;
+  stats_.blocks_cached = accounts.cached;
+  stats_.blocks_pinned = accounts.pinned;
+  stats_.held_places = accounts.held_places;
+  stats_.used_places = accounts.used_places;
+  stats_.evictions = accounts.evictions;
+  stats_.requests_per_second = drained_.per_second();
+  for (TenantId tenant = 0; tenant < fair_.size(); ++tenant) {
+    TenantStats& one = tenant_stats(tenant);
+    one.waiting = static_cast<int64_t>(lists_.waiting(tenant).size());
+    one.counter = fair_.counter(tenant);
+    one.running = one.blocks_held = one.blocks_cached = 0;
+    for (size_t g = 0; g < cache_.groups().size(); ++g) {
+      const AccountCounts& counts = cache_.pool(g).accounts()[static_cast<size_t>(account_of_tenant(tenant))];
+      one.blocks_held += counts.held;
+      one.blocks_cached += counts.cached;
+    }
+  }
+  for (const Sequence* sequence : lists_.running()) ++tenant_stats(sequence->tenant).running;
   return stats_;
 }
 

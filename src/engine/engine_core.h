@@ -7,7 +7,7 @@
 // docs/contracts/runner.md says what a second one needs.
 //
 // Threads: one. Errors: a failed step ends its requests with kError and the core goes on; after
-// kMaxFailedSteps in a row health() is not ok and everything has been ended.
+// kMaxFailedSteps in a row, or when the runner throws, health() is not ok and everything has been ended.
 #pragma once
 
 #include <deque>
@@ -17,6 +17,8 @@
 #include <vector>
 
 #include "engine/engine.h"
+#include "engine/limits.h"
+#include "engine/rate_meter.h"
 #include "engine/request_state.h"
 #include "engine/step_builder.h"
 
@@ -32,8 +34,11 @@ class EngineCore {
                                                       std::shared_ptr<EngineObserver> observer,
                                                       const Clock& clock);
 
-  /// Would this request be taken? Reads nothing that changes: any thread may call it.
+  /// Would this request be taken? Reads nothing that changes without a lock: any thread may call it.
   Status check(const EngineRequest& request) const;
+  /// Names to numbers; any thread. Policies without tenants know only the default one.
+  TenantId tenant_of(const EngineRequest& request) const;
+  const TenantTable& tenant_table() const { return *tenants_; }
 
   /// Takes a request that check() found good.
   void add(Submission submission);
@@ -43,6 +48,8 @@ class EngineCore {
   void abort_all();
   /// Ends all with kError and makes health() not ok.
   void die(const Status& why);
+  /// Forgets what the prefix cache can find.
+  void reset_prefix_cache();
 
   bool has_work() const { return !requests_.empty(); }
   /// One step, if there is work.
@@ -51,12 +58,17 @@ class EngineCore {
   int64_t requests() const { return static_cast<int64_t>(requests_.size()); }
   /// Requests that no step has touched yet.
   int64_t queued() const { return queued_; }
+  /// Waiting requests of each tenant that no step has touched yet, and their prompt tokens.
+  const std::vector<int64_t>& queued_by_tenant() const { return queued_by_tenant_; }
+  int64_t queued_tokens() const { return queued_tokens_; }
   const EngineStats& stats();
-  const CacheAccounts cache_accounts() const { return cache_.accounts(); }
+  CacheAccounts cache_accounts() const { return cache_.accounts(); }
+  const KvCache& cache() const { return cache_; }  // tests: counts by account
   const RunnerInfo& runner_info() const { return runner_->info(); }
   const Status& health() const { return health_; }
 
  private:
+  enum class Fatal : uint8_t { kNo, kYes };  // may the engine go on after a failed step?
   struct InFlight {
     Runner::Ticket ticket = 0;
     CommittedStep step;
@@ -67,12 +79,24 @@ class EngineCore {
     Choice* choice = nullptr;
   };
 
-  EngineCore(const EngineOptions& options, std::unique_ptr<Runner> runner, KvCache cache,
-             TextStreamFactory make_text, std::shared_ptr<EngineObserver> observer, const Clock& clock);
+  struct Parts {
+    std::unique_ptr<Runner> runner;
+    KvCache cache;
+    CacheShares shares;
+    std::unique_ptr<TenantTable> tenants;
+  };
+  EngineCore(const EngineOptions& options, Parts parts, TextStreamFactory make_text,
+             std::shared_ptr<EngineObserver> observer, const Clock& clock);
+
+  void know_tenants();
+  SequenceOrigin origin_of(const Submission& submission);
+  bool feed_resumed(RequestState& request);
+  void refuse_late(const std::vector<SequenceId>& refused);
+  void measure(const CommittedStep& step, double seconds);
 
   void launch_step();
   void collect_step();
-  StatusOr<StepResult> collect_checked(const InFlight& flight);
+  StatusOr<StepResult> collect_checked(const InFlight& flight, Fatal* fatal);
   void note_scheduled(const CommittedStep& step);
   void advance(const CommittedStep::Part& part);
   void take_result(const ExpectedResult& expected, RowResult& row);
@@ -80,8 +104,10 @@ class EngineCore {
   void observe_token(RequestState& request, Choice& choice);
 
   void finish_choice(RequestState& request, Choice& choice, RequestOutput output);
-  void end_request(RequestState& request, FinishReason reason, const Status& error);
-  void fail_step(const CommittedStep& step, const Status& error);
+  void end_request(RequestState& request, FinishReason reason, const Status& error, ErrorKind kind);
+  void fail_step(const CommittedStep& step, const Status& error, Fatal fatal);
+  void unqueue(RequestState& request);
+  TenantStats& tenant_stats(TenantId tenant) { return stats_.tenants[static_cast<size_t>(tenant)]; }
   void reap();
   Place find(SequenceId id) const;
 
@@ -89,6 +115,8 @@ class EngineCore {
   const StepBudget budget_;
   std::unique_ptr<Runner> runner_;
   KvCache cache_;
+  const CacheShares shares_;
+  const std::unique_ptr<TenantTable> tenants_;
   const TextStreamFactory make_text_;
   const std::shared_ptr<EngineObserver> observer_;
   const Clock& clock_;
@@ -96,6 +124,10 @@ class EngineCore {
   std::map<RequestId, std::unique_ptr<RequestState>> requests_;
   std::unordered_map<SequenceId, Place> places_;  // for look-up only; nothing iterates over it
   SequenceLists lists_;
+  FairClock fair_;
+  std::vector<TenantLimits> tenant_limits_;
+  std::vector<int64_t> queued_by_tenant_;
+  int64_t queued_tokens_ = 0;
   std::deque<InFlight> in_flight_;
   std::vector<RequestId> done_;  // to be erased at the end of the turn
   SequenceId next_sequence_ = 1;
@@ -103,6 +135,7 @@ class EngineCore {
   int64_t queued_ = 0;
   int32_t failed_steps_ = 0;
   EngineStats stats_;
+  RateMeter drained_;  // requests that left the queue
   Status health_;
 };
 

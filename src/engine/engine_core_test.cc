@@ -271,24 +271,37 @@ TEST(EngineCore, AFailedStepEndsItsRequestsAndTheEngineGoesOn) {
   toy.runner->on_launch = [&](const StepPlan&) {
     return ++step == 3 ? internal_error("kernel failed") : OkStatus();
   };
-  toy.runner->on_collect = [&](const StepPlan&) -> Status {
-    if (step == 8) throw std::runtime_error("device lost");
-    return OkStatus();
-  };
   auto a = std::make_shared<RecordingSink>();
   toy.add(toy_request(toy_prompt(10), 20, a));
   for (int i = 0; i < 4; ++i) toy.core->turn();
   EXPECT_EQ(a->choice(0).finish, FinishReason::kError);
+  EXPECT_EQ(a->choice(0).error_kind, ErrorKind::kStep);
   EXPECT_THAT(std::string(message_of(a->choice(0).error)), HasSubstr("kernel failed"));
-  auto b = std::make_shared<RecordingSink>();
-  toy.add(toy_request(toy_prompt(10), 20, b));
-  while (toy.core->has_work()) toy.core->turn();
-  EXPECT_THAT(std::string(message_of(b->choice(0).error)), HasSubstr("device lost"));
   auto c = std::make_shared<RecordingSink>();
   toy.add(toy_request(toy_prompt(11), 20, c));
   toy.finish();
   expect_tokens(toy_info(), toy_prompt(11), {}, *c, 0, 20);
   EXPECT_TRUE(toy.core->health().ok());
+}
+
+TEST(EngineCore, AStepThatThrowsEndsTheEngine) {
+  ToyCore toy(toy_info());
+  int step = 0;
+  toy.runner->on_collect = [&](const StepPlan&) -> Status {
+    if (++step == 3) throw std::runtime_error("device lost");
+    return OkStatus();
+  };
+  std::vector<std::shared_ptr<RecordingSink>> sinks;
+  for (int i = 0; i < 12; ++i) {
+    sinks.push_back(std::make_shared<RecordingSink>());
+    toy.add(toy_request(toy_prompt(30, i), 5, sinks.back()));
+  }
+  toy.finish();
+  EXPECT_FALSE(toy.core->health().ok());
+  for (const auto& sink : sinks) {
+    EXPECT_EQ(sink->choice(0).finish, FinishReason::kError);
+    EXPECT_THAT(std::string(message_of(sink->choice(0).error)), HasSubstr("device lost"));
+  }
 }
 
 TEST(EngineCore, StepsThatFailAgainAndAgainEndTheEngine) {

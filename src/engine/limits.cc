@@ -66,21 +66,34 @@ Status check_choices(const EngineRequest& request, const StepBudget& budget) {
   return OkStatus();
 }
 
-Status check_length(const EngineRequest& request, const RunnerInfo& info, const StepBudget& budget,
-                    const KvCache& cache) {
+Status check_resume(const EngineRequest& request, int32_t vocab) {
+  if (request.resume_ids.empty()) return OkStatus();
+  if (request.num_choices != 1)
+    return invalid_argument("a resumed request continues one choice, not n = {}", request.num_choices);
+  if (request.return_prompt_logits) return invalid_argument("a resumed request returns no prompt logits");
+  return check_ids(request.resume_ids, "resumed token id", vocab);
+}
+
+Status check_length(const EngineRequest& request, const TenantSettings& tenant, const RunnerInfo& info,
+                    const StepBudget& budget, const CacheShares& shares) {
   const auto prompt = static_cast<int64_t>(request.prompt_ids.size());
   if (prompt == 0) return invalid_argument("the prompt is empty");
   if (prompt >= info.max_model_len) {
     return invalid_argument("the prompt has {} tokens; the context of {} leaves room for at most {}", prompt,
                             info.max_model_len, info.max_model_len - 1);
   }
+  if (prompt + static_cast<int64_t>(request.resume_ids.size()) > info.max_model_len) {
+    return invalid_argument("the prompt's {} tokens and the {} resumed ones are over the context of {}",
+                            prompt, request.resume_ids.size(), info.max_model_len);
+  }
   // the last token is never read back, so it needs no place
   const int64_t longest = std::min<int64_t>(prompt + request.stop.max_tokens, info.max_model_len) - 1;
-  if (!cache.can_ever_hold(static_cast<int32_t>(longest), smallest_piece(budget))) {
+  if (!shares.can_ever_hold(tenant, static_cast<int32_t>(longest), smallest_piece(budget))) {
     return invalid_argument(
-        "the prompt's {} tokens and max_tokens {} are more than the KV cache can hold; "
+        "the prompt's {} tokens and max_tokens {} are more than the KV cache can hold{}; "
         "ask for less or give the engine more cache memory",
-        prompt, request.stop.max_tokens);
+        prompt, request.stop.max_tokens,
+        tenant.name.empty() ? "" : fmt::format(" for tenant '{}'", tenant.name));
   }
   return OkStatus();
 }
@@ -117,6 +130,12 @@ Status check_options(const EngineOptions& options, const RunnerInfo& info) {
   if (options.max_queued_requests < 1) {
     return invalid_argument("max_queued_requests must be at least 1, got {}", options.max_queued_requests);
   }
+  if (options.max_queued_tokens < 0 || options.long_prefill_token_threshold < 0) {
+    return invalid_argument("max_queued_tokens and long_prefill_token_threshold must not be negative");
+  }
+  if (!std::isfinite(options.output_token_cost) || options.output_token_cost <= 0) {
+    return invalid_argument("output_token_cost must be positive, got {}", options.output_token_cost);
+  }
   if (info.vocab_size < 1 || info.max_model_len < 2) {
     return invalid_argument("the runner has a vocabulary of {} and a context of {}", info.vocab_size,
                             info.max_model_len);
@@ -128,17 +147,76 @@ StepBudget step_budget(const EngineOptions& options, const RunnerInfo& info) {
   return {.max_tokens = options.max_num_batched_tokens,
           .max_rows = info.max_rows_per_step,
           .max_sequences = options.max_num_seqs,
-          .chunk = options.chunk};
+          .chunk = options.chunk,
+          .long_prefill_threshold = options.long_prefill_token_threshold,
+          .output_token_cost = options.output_token_cost,
+          .policy = options.policy};
 }
 
-Status check_request(const EngineRequest& request, const RunnerInfo& info, const StepBudget& budget,
-                     const KvCache& cache, bool has_text) {
+Status check_request(const EngineRequest& request, const TenantSettings& tenant, const RunnerInfo& info,
+                     const StepBudget& budget, const CacheShares& shares, bool has_text) {
   if (request.sink == nullptr) return invalid_argument("the request has no sink");
   RETURN_IF_ERROR(check_stops(request.stop, has_text, request.detokenize, info.vocab_size));
   RETURN_IF_ERROR(check_sampling(request.sampling, info.vocab_size));
   RETURN_IF_ERROR(check_choices(request, budget));
+  if (tenant.max_running > 0 && request.num_choices > tenant.max_running) {
+    return invalid_argument("n is {}, and at most {} sequences of tenant '{}' run together",
+                            request.num_choices, tenant.max_running, tenant.name);
+  }
   RETURN_IF_ERROR(check_ids(request.prompt_ids, "prompt token id", info.vocab_size));
-  return check_length(request, info, budget, cache);
+  RETURN_IF_ERROR(check_resume(request, info.vocab_size));
+  return check_length(request, tenant, info, budget, shares);
+}
+
+StatusOr<CacheShares> CacheShares::create(const EngineOptions& options,
+                                          const std::vector<CacheGroupSpec>& groups) {
+  CacheShares shares;
+  shares.groups_ = groups;
+  for (const CacheGroupSpec& group : groups) {
+    int64_t shared = 0;
+    // what lies before a window is not kept for anybody
+    for (const std::vector<int32_t>& prefix : options.shared_prefixes) {
+      if (group.window <= 0) shared += static_cast<int64_t>(prefix.size()) / group.block_tokens;
+    }
+    int64_t floors = shared;
+    for (const TenantSettings& tenant : options.tenants)
+      floors += static_cast<int64_t>(tenant.kv_floor * (group.num_blocks - 1));
+    if (floors > group.num_blocks - 1) {
+      return invalid_argument(
+          "cache group {} has {} blocks, and the declared shared prefixes ({} blocks) with the tenants' "
+          "floors are {}; "
+          "lower kv_floor, shorten the prefixes or give the engine more cache memory",
+          group.name, group.num_blocks - 1, shared, floors);
+    }
+    shares.shared_.push_back(static_cast<int32_t>(shared));
+    shares.floors_.push_back(static_cast<int32_t>(floors));
+  }
+  return shares;
+}
+
+std::vector<AccountLimits> CacheShares::limits_of(const TenantSettings& tenant) const {
+  std::vector<AccountLimits> limits;
+  for (const CacheGroupSpec& group : groups_) {
+    const int32_t usable = group.num_blocks - 1;
+    limits.push_back({.floor = static_cast<int32_t>(tenant.kv_floor * usable),
+                      .ceiling = std::max(1, static_cast<int32_t>(tenant.kv_ceiling * usable))});
+  }
+  return limits;
+}
+
+std::vector<AccountLimits> CacheShares::shared_limits() const {
+  std::vector<AccountLimits> limits;
+  for (const int32_t blocks : shared_) limits.push_back({.floor = blocks});
+  return limits;
+}
+
+bool CacheShares::can_ever_hold(const TenantSettings& tenant, int32_t tokens, int32_t piece) const {
+  const std::vector<AccountLimits> own = limits_of(tenant);
+  for (size_t g = 0; g < groups_.size(); ++g) {
+    const int32_t left = groups_[g].num_blocks - 1 - (floors_[g] - own[g].floor);
+    if (most_blocks_held(groups_[g], tokens, piece) > std::min(left, own[g].ceiling)) return false;
+  }
+  return true;
 }
 
 }  // namespace hadal

@@ -7,17 +7,20 @@
 namespace hadal {
 namespace {
 
-std::unique_ptr<Choice> make_choice(const RequestState& state, uint32_t index, SequenceId id,
+std::unique_ptr<Choice> make_choice(const RequestState& state, uint32_t index, const SequenceOrigin& origin,
                                     const std::shared_ptr<const std::vector<int32_t>>& prompt,
-                                    const SequenceBlocks& no_blocks, const TextStreamFactory& make_text) {
+                                    const TextStreamFactory& make_text) {
   const EngineRequest& request = state.request;
   auto choice = std::make_unique<Choice>();
   Sequence& sequence = choice->sequence;
-  sequence.id = id;
-  sequence.order = {state.id, index};
+  sequence.id = origin.first_id + index;
+  sequence.order = {origin.priority, state.id, index};
+  sequence.tenant = state.tenant;
   sequence.state = SequenceState::kUnborn;
   sequence.prompt = prompt;
-  sequence.blocks = no_blocks;
+  sequence.blocks = origin.no_blocks;
+  sequence.chain = origin.chain;
+  sequence.deadline = request.deadline;
   SamplingParams sampling = request.sampling;
   sampling.choice += index;
   sequence.sampling = std::make_shared<const SamplingParams>(std::move(sampling));
@@ -30,18 +33,17 @@ std::unique_ptr<Choice> make_choice(const RequestState& state, uint32_t index, S
 
 }  // namespace
 
-std::unique_ptr<RequestState> make_request_state(Submission submission, SequenceId first_sequence,
-                                                 const SequenceBlocks& no_blocks,
+std::unique_ptr<RequestState> make_request_state(Submission submission, const SequenceOrigin& origin,
                                                  const TextStreamFactory& make_text) {
   auto state = std::make_unique<RequestState>();
   state->id = submission.id;
+  state->tenant = submission.tenant;
   state->arrival = submission.arrival;
   state->request = std::move(submission.request);
   const auto prompt = std::make_shared<const std::vector<int32_t>>(std::move(state->request.prompt_ids));
   const auto count = static_cast<uint32_t>(state->request.num_choices);
-  for (uint32_t i = 0; i < count; ++i) {
-    state->choices.push_back(make_choice(*state, i, first_sequence + i, prompt, no_blocks, make_text));
-  }
+  for (uint32_t i = 0; i < count; ++i)
+    state->choices.push_back(make_choice(*state, i, origin, prompt, make_text));
   state->unfinished = static_cast<int32_t>(count);
   Sequence& first = state->choices[0]->sequence;
   first.places = static_cast<int32_t>(count);
@@ -55,6 +57,7 @@ RequestOutput make_output(const RequestState& request, const Choice& choice) {
   output.request = request.id;
   output.choice = static_cast<int32_t>(choice.sequence.order.choice);
   output.prompt_tokens = choice.sequence.prompt_size();
+  output.cached_tokens = request.cached_tokens;
   output.output_tokens = static_cast<int32_t>(choice.sequence.output.size());
   return output;
 }

@@ -19,6 +19,7 @@ struct Submission {
   RequestId id = 0;
   EngineRequest request;
   MonotonicTime arrival;
+  TenantId tenant = kDefaultTenant;
 };
 
 struct Choice {
@@ -30,9 +31,13 @@ struct Choice {
 
 struct RequestState {
   RequestId id = 0;
+  TenantId tenant = kDefaultTenant;
   EngineRequest request;
   std::vector<std::unique_ptr<Choice>> choices;
   int32_t unfinished = 0;            // choices
+  int32_t cached_tokens = 0;         // of the prompt: its first prefix hit
+  int32_t resumed = 0;               // output tokens that it came with
+  std::string resumed_text;          // what they gave; goes with the first output
   std::vector<float> prompt_logits;  // gathered over the prompt's pieces
   bool scheduled = false;
   bool prompt_done = false;
@@ -47,10 +52,17 @@ struct RequestState {
   }
 };
 
-/// Makes the state of a submission; its choices get ids from `first_sequence` on. The first choice waits, the
-/// others are born when its prompt is done.
-std::unique_ptr<RequestState> make_request_state(Submission submission, SequenceId first_sequence,
-                                                 const SequenceBlocks& no_blocks,
+/// What a new request's sequences are made with.
+struct SequenceOrigin {
+  SequenceId first_id = 0;
+  SequenceBlocks no_blocks;
+  PrefixChain chain;     // of the prompt
+  int32_t priority = 0;  // 0 where the policy knows none
+};
+
+/// Makes the state of a submission; its choices get ids from `origin.first_id` on. The first choice waits,
+/// the others are born when its prompt is done.
+std::unique_ptr<RequestState> make_request_state(Submission submission, const SequenceOrigin& origin,
                                                  const TextStreamFactory& make_text);
 
 /// An output of a choice with the counts filled in.

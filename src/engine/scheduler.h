@@ -37,9 +37,9 @@ struct SequenceView {
   int32_t preemptions = 0;      // so far
   bool returns_logits = false;  // one row more when its prompt is done
   bool has_run = false;         // some step had a part of it: its deadline no longer counts
-  MonotonicTime deadline = MonotonicTime::max();  // for the first token
+  MonotonicTime deadline = MonotonicTime::max();              // for the first token
   const std::vector<std::vector<BlockId>>* tables = nullptr;  // per group
-  const PrefixChain* chain = nullptr;             // waiting ones: for HitSource
+  const PrefixChain* chain = nullptr;                         // waiting ones: for HitSource
 
   int32_t remaining() const { return known - computed; }
   bool generates() const { return remaining() == 1 && computed >= prompt; }
@@ -65,7 +65,7 @@ struct PlanState {
   std::vector<std::vector<SequenceView>> waiting;  // by tenant
   std::vector<TenantView> tenants;
   std::vector<GroupView> groups;
-  const KvCache* cache = nullptr;   // for prefix hits
+  const KvCache* cache = nullptr;  // for prefix hits
   double tokens_per_second = 0.0;  // measured; 0: not yet
 };
 
@@ -108,8 +108,8 @@ struct StepDecision {
 
 StepDecision plan(const PlanState& state, const StepBudget& budget, MonotonicTime now);
 
-/// What computing [from, to) of a sequence costs its tenant: tokens beyond `charged` only, output tokens dearer, not yet
-/// divided by the weight.
+/// What computing [from, to) of a sequence costs its tenant: tokens beyond `charged` only, output tokens
+/// dearer, not yet divided by the weight.
 double step_charge(const SequenceView& sequence, int32_t from, int32_t to, double output_token_cost);
 
 }  // namespace hadal

@@ -24,11 +24,17 @@ enum class SequenceState : uint8_t {
 struct Sequence {
   SequenceId id = 0;
   Order order;
+  TenantId tenant = kDefaultTenant;
   SequenceState state = SequenceState::kWaiting;
   std::shared_ptr<const std::vector<int32_t>> prompt;
   std::vector<int32_t> output;
   int32_t computed = 0;  // tokens in the cache
-  int32_t places = 1;    // choices that come of it once the prompt is done
+  int32_t charged = 0;   // tokens that the tenant's counter has been charged for
+  int32_t preemptions = 0;
+  bool has_run = false;
+  MonotonicTime deadline = MonotonicTime::max();  // for the first token
+  PrefixChain chain;                              // names of its blocks, for the prefix cache
+  int32_t places = 1;                             // choices that come of it once the prompt is done
   SequenceBlocks blocks;
   std::shared_ptr<const SamplingParams> sampling;
   int32_t min_tokens = 0;
@@ -40,35 +46,47 @@ struct Sequence {
   int32_t known() const { return prompt_size() + static_cast<int32_t>(output.size()); }
 };
 
-/// Running and waiting sequences, each list in rising order.
+/// Running sequences in order; waiting ones by tenant, each in order.
 class SequenceLists {
  public:
+  void add_tenant() { waiting_.emplace_back(); }
   const std::vector<Sequence*>& running() const { return running_; }
-  const std::vector<Sequence*>& waiting() const { return waiting_; }
+  const std::vector<Sequence*>& waiting(TenantId tenant) const {
+    return waiting_[static_cast<size_t>(tenant)];
+  }
+  int32_t tenants() const { return static_cast<int32_t>(waiting_.size()); }
+  int64_t waiting_count() const { return waiting_count_; }
 
   void run(Sequence* sequence) { move(sequence, SequenceState::kRunning); }
   void wait(Sequence* sequence) { move(sequence, SequenceState::kWaiting); }
   void finish(Sequence* sequence) { move(sequence, SequenceState::kFinished); }
 
  private:
+  using List = std::vector<Sequence*>;
   static bool before(const Sequence* a, const Sequence* b) { return a->order < b->order; }
-  static void insert(std::vector<Sequence*>& list, Sequence* sequence) {
+  static void insert(List& list, Sequence* sequence) {
     list.insert(std::upper_bound(list.begin(), list.end(), sequence, before), sequence);
   }
-  static void erase(std::vector<Sequence*>& list, Sequence* sequence) {
+  static bool erase(List& list, Sequence* sequence) {
     const auto found = std::lower_bound(list.begin(), list.end(), sequence, before);
-    if (found != list.end() && *found == sequence) list.erase(found);
+    if (found == list.end() || *found != sequence) return false;
+    list.erase(found);
+    return true;
   }
+  List& waiting_of(const Sequence* sequence) { return waiting_[static_cast<size_t>(sequence->tenant)]; }
   void move(Sequence* sequence, SequenceState to) {
     if (sequence->state == SequenceState::kRunning) erase(running_, sequence);
-    if (sequence->state == SequenceState::kWaiting) erase(waiting_, sequence);
+    if (sequence->state == SequenceState::kWaiting && erase(waiting_of(sequence), sequence)) --waiting_count_;
     sequence->state = to;
     if (to == SequenceState::kRunning) insert(running_, sequence);
-    if (to == SequenceState::kWaiting) insert(waiting_, sequence);
+    if (to != SequenceState::kWaiting) return;
+    insert(waiting_of(sequence), sequence);
+    ++waiting_count_;
   }
 
-  std::vector<Sequence*> running_;
-  std::vector<Sequence*> waiting_;
+  List running_;
+  std::vector<List> waiting_;
+  int64_t waiting_count_ = 0;
 };
 
 }  // namespace hadal

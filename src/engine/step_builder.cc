@@ -1,5 +1,7 @@
 #include "engine/step_builder.h"
 
+#include <algorithm>
+
 #include "base/check.h"
 
 namespace hadal {
@@ -7,12 +9,18 @@ namespace {
 
 SequenceView view_of(const Sequence& sequence) {
   return {.order = sequence.order,
+          .tenant = sequence.tenant,
           .prompt = sequence.prompt_size(),
           .known = sequence.known(),
           .computed = sequence.computed,
+          .charged = sequence.charged,
           .places = sequence.places,
+          .preemptions = sequence.preemptions,
           .returns_logits = sequence.wants_prompt_logits,
-          .tables = &sequence.blocks.tables};
+          .has_run = sequence.has_run,
+          .deadline = sequence.deadline,
+          .tables = &sequence.blocks.tables,
+          .chain = &sequence.chain};
 }
 
 /// Tokens [from, to) of prompt and output together.
@@ -101,60 +109,133 @@ class Rows {
 
 Status check_blocks(const StepDecision& decision, const KvCache& cache) {
   for (size_t g = 0; g < cache.groups().size(); ++g) {
-    int64_t wanted = 0;
-    for (const Grant& grant : decision.grants) wanted += grant.new_blocks[g];
-    if (wanted > cache.pool(g).free_count()) {
-      return internal_error("the plan takes {} blocks of cache group {}, {} are free", wanted,
-                            cache.groups()[g].name, cache.pool(g).free_count());
+    int64_t wanted = 0, hits = 0;
+    for (const Grant& grant : decision.grants) {
+      wanted += grant.new_blocks[g];
+      if (!grant.admitted) continue;
+      for (const BlockId block : grant.hit.tables[g]) {
+        if (block != kNullBlock && cache.pool(g).refs(block) == 0)
+          ++hits;  // counted twice if two share it: no matter
+      }
+    }
+    const int64_t there = cache.pool(g).free_count() + cache.pool(g).cached_count();
+    if (wanted > there) {
+      return internal_error(
+          "the plan takes {} blocks of cache group {} beside {} hits, {} are free or cached", wanted,
+          cache.groups()[g].name, hits, there);
     }
   }
   return OkStatus();
 }
 
+/// The decision's sequences; its indices are into the lists as they are now.
+struct Named {
+  std::vector<Sequence*> refused, preempted, granted;
+};
+
+Named name_all(const StepDecision& decision, const SequenceLists& lists) {
+  const auto waiting = [&](const WaitingIndex& at) {
+    return lists.waiting(at.tenant)[static_cast<size_t>(at.index)];
+  };
+  const auto running = [&](int32_t index) { return lists.running()[static_cast<size_t>(index)]; };
+  Named named;
+  for (const WaitingIndex& at : decision.refused) named.refused.push_back(waiting(at));
+  for (const int32_t index : decision.preempted) named.preempted.push_back(running(index));
+  for (const Grant& grant : decision.grants)
+    named.granted.push_back(grant.admitted ? waiting(grant.waiting) : running(grant.index));
+  return named;
+}
+
+void preempt(Sequence& sequence, SequenceLists& lists, KvCache& cache) {
+  cache.release(sequence.blocks);
+  sequence.computed = 0;
+  ++sequence.preemptions;
+  lists.wait(&sequence);
+}
+
+CommittedStep::Part make_part(Sequence& sequence, const Grant& grant) {
+  CommittedStep::Part part;
+  part.sequence = sequence.id;
+  part.tokens = grant.tokens;
+  part.admitted = grant.admitted;
+  part.first_time = !sequence.has_run;
+  part.hit_tokens = grant.admitted ? grant.hit.tokens : 0;
+  const int32_t to = sequence.computed + grant.tokens;
+  part.finishes_prompt = to == sequence.prompt_size();
+  const int32_t again = std::min({to, sequence.prompt_size(), sequence.charged}) - sequence.computed;
+  part.recomputed = std::max(0, again);
+  return part;
+}
+
 }  // namespace
 
-PlanState plan_state(const SequenceLists& lists, const KvCache& cache, int32_t max_waiting) {
+PlanState plan_state(const SequenceLists& lists, const FairClock& clock,
+                     const std::vector<TenantLimits>& limits, const KvCache& cache, int32_t max_sequences) {
   PlanState state;
+  state.cache = &cache;
   state.running.reserve(lists.running().size());
-  for (const Sequence* sequence : lists.running()) state.running.push_back(view_of(*sequence));
-  const size_t waiting = std::min(lists.waiting().size(), static_cast<size_t>(max_waiting));
-  state.waiting.reserve(waiting);
-  for (size_t i = 0; i < waiting; ++i) state.waiting.push_back(view_of(*lists.waiting()[i]));
-  for (size_t g = 0; g < cache.groups().size(); ++g) {
-    state.groups.push_back({&cache.groups()[g], cache.pool(g).free_count(), &cache.pool(g).all_refs()});
+  int32_t places = 0;
+  for (const Sequence* sequence : lists.running()) {
+    state.running.push_back(view_of(*sequence));
+    places += sequence->places;
   }
+  const auto most = static_cast<size_t>(std::max(1, max_sequences - places));
+  const auto tenants = static_cast<size_t>(lists.tenants());
+  state.waiting.resize(tenants);
+  state.tenants.resize(tenants);
+  for (size_t t = 0; t < tenants; ++t) {
+    const std::vector<Sequence*>& waiting = lists.waiting(static_cast<TenantId>(t));
+    const auto id = static_cast<TenantId>(t);
+    state.tenants[t] = {.weight = clock.weight(id),
+                        .counter = clock.counter(id),
+                        .max_running = limits[t].max_running,
+                        .waiting = static_cast<int32_t>(waiting.size()),
+                        .active = clock.active(id)};
+    size_t count = std::min(waiting.size(), most);
+    for (size_t i = waiting.size(); i > count; --i) {
+      if (!waiting[i - 1]->has_run && waiting[i - 1]->deadline != MonotonicTime::max()) count = i;
+    }
+    for (size_t i = 0; i < count; ++i) state.waiting[t].push_back(view_of(*waiting[i]));
+  }
+  for (size_t g = 0; g < cache.groups().size(); ++g)
+    state.groups.push_back({&cache.groups()[g], &cache.pool(g)});
   return state;
 }
 
 StatusOr<CommittedStep> commit(const StepDecision& decision, StepId id, SequenceLists& lists,
-                               KvCache& cache) {
+                               FairClock& clock, KvCache& cache) {
   CommittedStep step;
   step.plan.id = id;
   step.tokens = decision.tokens;
-  std::vector<Sequence*> preempted, granted;  // the decision's indices are into the lists as they are now
-  for (const int32_t index : decision.preempted)
-    preempted.push_back(lists.running()[static_cast<size_t>(index)]);
-  for (const Grant& grant : decision.grants) {
-    granted.push_back((grant.admitted ? lists.waiting() : lists.running())[static_cast<size_t>(grant.index)]);
-  }
-  for (Sequence* sequence : preempted) {
-    cache.release(sequence->blocks);
-    sequence->computed = 0;
-    lists.wait(sequence);
+  const Named named = name_all(decision, lists);
+  for (const Sequence* sequence : named.refused) step.refused.push_back(sequence->id);
+  for (Sequence* sequence : named.preempted) {
+    preempt(*sequence, lists, cache);
     step.preempted.push_back(sequence->id);
   }
   RETURN_IF_ERROR(check_blocks(decision, cache));
 
+  // hits before takes: a take may evict what nobody holds
+  for (size_t i = 0; i < named.granted.size(); ++i) {
+    if (!decision.grants[i].admitted) continue;
+    Sequence& sequence = *named.granted[i];
+    cache.take_prefix(sequence.blocks, decision.grants[i].hit);
+    sequence.computed = decision.grants[i].hit.tokens;
+  }
   std::vector<CacheCopy> copies;
   Rows rows;
-  for (size_t i = 0; i < granted.size(); ++i) {
-    Sequence& sequence = *granted[i];
-    const int32_t to = sequence.computed + decision.grants[i].tokens;
+  for (size_t i = 0; i < named.granted.size(); ++i) {
+    Sequence& sequence = *named.granted[i];
+    const Grant& grant = decision.grants[i];
+    const int32_t to = sequence.computed + grant.tokens;
     CHECK_MSG(cache.extend(sequence.blocks, sequence.computed, to, id, &copies),
               "blocks were counted before");
+    step.parts.push_back(make_part(sequence, grant));
     if (sequence.state != SequenceState::kRunning) lists.run(&sequence);
     rows.add(sequence, sequence.computed, to);
-    step.parts.push_back({sequence.id, decision.grants[i].tokens, to == sequence.prompt_size()});
+    clock.charge(sequence.tenant, grant.charge);
+    sequence.charged = std::max(sequence.charged, to);
+    sequence.has_run = true;
   }
   for (const CacheCopy& copy : copies) step.plan.copies.push_back({copy.group, copy.from, copy.to});
   step.plan.rows = rows.take();

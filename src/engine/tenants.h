@@ -1,14 +1,16 @@
 // Who shares the engine: names, weights and limits, and the virtual token counters of the fair share
 // (docs/contracts/scheduler.md).
 //
-// TenantTable gives names their numbers; any thread may ask. Tenants that nobody declared get the default settings, up to
-// kMaxTenants names; all further ones share the tenant "other". Numbers are dense and never reused.
+// TenantTable gives names their numbers; any thread may ask. Tenants that nobody declared get the default
+// settings, up to kMaxTenants names; all further ones share the tenant "other". Numbers are dense and never
+// reused.
 //
 // FairClock holds the counters; it is the engine thread's.
 #pragma once
 
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -22,11 +24,11 @@ inline constexpr TenantId kDefaultTenant = 0;  // of requests without a tenant; 
 
 struct TenantSettings {
   std::string name;
-  double weight = 1.0;       // > 0
-  double kv_floor = 0.0;     // share of every cache group's blocks that is guaranteed
-  double kv_ceiling = 1.0;   // most it may use
-  int32_t max_running = 0;   // sequences; 0: no limit of its own
-  int32_t max_queued = 0;    // requests; 0: no limit of its own
+  double weight = 1.0;      // > 0
+  double kv_floor = 0.0;    // share of every cache group's blocks that is guaranteed
+  double kv_ceiling = 1.0;  // most it may use
+  int32_t max_running = 0;  // sequences; 0: no limit of its own
+  int32_t max_queued = 0;   // requests; 0: no limit of its own
 };
 
 class TenantTable {
@@ -63,6 +65,7 @@ class FairClock {
 
   bool active(TenantId tenant) const { return tenants_[static_cast<size_t>(tenant)].requests > 0; }
   double counter(TenantId tenant) const { return tenants_[static_cast<size_t>(tenant)].counter; }
+  double weight(TenantId tenant) const { return tenants_[static_cast<size_t>(tenant)].weight; }
   int32_t size() const { return static_cast<int32_t>(tenants_.size()); }
 
  private:

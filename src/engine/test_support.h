@@ -26,6 +26,9 @@ class RecordingSink : public OutputSink {
     FinishReason finish = FinishReason::kNone;
     std::string stop_reason;
     Status error;
+    ErrorKind error_kind = ErrorKind::kNone;
+    std::string resumed_text;
+    int32_t cached_tokens = 0;
     int32_t outputs = 0;
     std::vector<float> prompt_logits;
   };
@@ -41,7 +44,10 @@ class RecordingSink : public OutputSink {
         choice.ids.push_back(token.id);
         choice.tokens.push_back(token);
       }
-      EXPECT_EQ(output.output_tokens, static_cast<int32_t>(choice.ids.size()));
+      choice.resumed_text += output.resumed_text;
+      choice.cached_tokens = output.cached_tokens;
+      choice.error_kind = output.error_kind;
+      EXPECT_EQ(output.output_tokens, resumed + static_cast<int32_t>(choice.ids.size()));
       if (!output.prompt_logits.empty()) choice.prompt_logits = output.prompt_logits;
       choice.finish = output.finish;
       choice.stop_reason = output.stop_reason;
@@ -73,6 +79,7 @@ class RecordingSink : public OutputSink {
   }
 
   std::function<void()> on_output;  // may throw
+  int32_t resumed = 0;              // output tokens that the request came with
 
  private:
   mutable Mutex mutex_;
@@ -110,6 +117,7 @@ inline RunnerInfo toy_info(int32_t blocks = 64, int32_t block_tokens = 4) {
   info.max_model_len = 120;
   info.max_tokens_per_step = 64;
   info.max_rows_per_step = 16;
+  info.forms_differ = true;
   info.groups = {{"full", block_tokens, blocks, 0}};
   info.device = "toy";
   return info;
@@ -133,7 +141,7 @@ inline std::vector<int32_t> toy_prompt(int32_t size, int32_t salt = 0) {
 /// A core over a FakeRunner.
 struct ToyCore {
   explicit ToyCore(const RunnerInfo& info,
-                   EngineOptions options = {.max_num_seqs = 8, .max_num_batched_tokens = 32},
+                   EngineOptions options = {.max_num_seqs = 8, .max_num_batched_tokens = 32, .exact = true},
                    TextStreamFactory text = toy_factory()) {
     auto owned = std::make_unique<FakeRunner>(info);
     runner = owned.get();
@@ -146,13 +154,15 @@ struct ToyCore {
   RequestId add(EngineRequest request) {
     const Status good = core->check(request);
     EXPECT_TRUE(good.ok()) << good;
-    core->add({++last_id, std::move(request), clock.now()});
+    const TenantId tenant = core->tenant_of(request);
+    core->add({++last_id, std::move(request), clock.now(), tenant});
     return last_id;
   }
   void finish(int max_turns = 10000) {
     while (core->has_work() && max_turns-- > 0) core->turn();
     EXPECT_FALSE(core->has_work()) << "requests are left";
-    EXPECT_EQ(core->cache_accounts().free, core->cache_accounts().total) << "blocks are left";
+    EXPECT_EQ(core->cache_accounts().free + core->cache_accounts().cached, core->cache_accounts().total)
+        << "blocks are left";
     EXPECT_EQ(core->queued(), 0);
   }
 

@@ -1,5 +1,7 @@
 #include "engine/threaded_engine.h"
 
+#include <algorithm>
+#include <cmath>
 #include <exception>
 #include <system_error>
 
@@ -7,29 +9,88 @@
 
 namespace hadal {
 
-StatusOr<std::unique_ptr<Engine>> ThreadedEngine::start(std::unique_ptr<EngineCore> core, int64_t max_queued,
-                                                        const Clock& clock) {
-  std::unique_ptr<ThreadedEngine> engine(new ThreadedEngine(std::move(core), max_queued, clock));
+StatusOr<std::unique_ptr<Engine>> ThreadedEngine::start(std::unique_ptr<EngineCore> core,
+                                                        const EngineOptions& options, const Clock& clock) {
+  std::unique_ptr<ThreadedEngine> engine(new ThreadedEngine(std::move(core), options, clock));
   engine->publish();
   try {
     engine->thread_ = std::thread([raw = engine.get()] { raw->run_guarded(); });
+    if (options.step_timeout_s > 0) engine->watchdog_ = std::thread([raw = engine.get()] { raw->watch(); });
   } catch (const std::system_error& error) {
     return resource_exhausted("cannot start the engine's thread: {}", error.what());
   }
   return engine;
 }
 
-ThreadedEngine::ThreadedEngine(std::unique_ptr<EngineCore> core, int64_t max_queued, const Clock& clock)
-    : core_(std::move(core)), clock_(clock), inbox_(max_queued) {}
+ThreadedEngine::ThreadedEngine(std::unique_ptr<EngineCore> core, const EngineOptions& options,
+                               const Clock& clock)
+    : core_(std::move(core)),
+      clock_(clock),
+      step_timeout_s_(options.step_timeout_s),
+      inbox_({.requests = options.max_queued_requests, .tokens = options.max_queued_tokens}) {}
 
 ThreadedEngine::~ThreadedEngine() {
   inbox_.close();
   if (thread_.joinable()) thread_.join();
+  {
+    MutexLock lock(mutex_);
+    stopping_ = true;
+  }
+  wake_watchdog_.notify_all();
+  if (watchdog_.joinable()) watchdog_.join();
 }
 
 StatusOr<RequestId> ThreadedEngine::submit(EngineRequest request) {
   RETURN_IF_ERROR(core_->check(request));
-  return inbox_.push(std::move(request), clock_.now());
+  const TenantId tenant = core_->tenant_of(request);
+  const int32_t limit = core_->tenant_table().settings(tenant).max_queued;
+  request.sink = sinks_.watch(std::move(request.sink), request.num_choices);
+  return inbox_.push(std::move(request), clock_.now(), tenant, limit);
+}
+
+/// Steps are timed by the machine's clock whatever clock the engine has: a hang is a fact of the machine.
+void ThreadedEngine::watch() {
+  const auto period = std::chrono::duration<double>(std::clamp(step_timeout_s_ / 8, 0.01, 1.0));
+  const auto steady_ns = [] { return std::chrono::steady_clock::now().time_since_epoch().count(); };
+  mutex_.lock();
+  while (!stopping_) {
+    const auto until = std::chrono::steady_clock::now() + std::chrono::duration_cast<Duration>(period);
+    wake_watchdog_.wait_until(mutex_, until);
+    const int64_t began = step_began_ns_.load();
+    const double seconds = began == 0 ? 0.0 : static_cast<double>(steady_ns() - began) * 1e-9;
+    if (seconds < step_timeout_s_) continue;
+    mutex_.unlock();
+    declare_hung(seconds);
+    return;
+  }
+  mutex_.unlock();
+}
+
+void ThreadedEngine::declare_hung(double seconds) {
+  const Status why = internal_error(
+      "a step has been running for {:.0f} s (--step-timeout {:.0f}); the engine is taken to hang and serves "
+      "no more",
+      seconds, step_timeout_s_);
+  log_error("{}", message_of(why));
+  hung_.store(true);
+  inbox_.refuse(why);
+  {
+    MutexLock lock(mutex_);
+    health_ = why;
+  }
+  sinks_.fail_all(why);
+}
+
+int32_t ThreadedEngine::retry_after_seconds() const {
+  constexpr double kLongest = 600.0;
+  double rate = 0.0;
+  {
+    MutexLock lock(mutex_);
+    rate = stats_.requests_per_second;
+  }
+  if (rate <= 0) return 1;
+  const double seconds = static_cast<double>(inbox_.queued_in_all()) / rate;
+  return static_cast<int32_t>(std::ceil(std::clamp(seconds, 1.0, kLongest)));
 }
 
 void ThreadedEngine::run_guarded() {
@@ -57,7 +118,9 @@ void ThreadedEngine::run() {
     const bool closed = mail.closed;
     accept(std::move(mail));
     if (closed) break;
+    step_began_ns_.store(std::chrono::steady_clock::now().time_since_epoch().count());
     core_->turn();
+    step_began_ns_.store(0);
     if (!core_->health().ok()) inbox_.refuse(core_->health());
     publish();
   }
@@ -68,15 +131,19 @@ void ThreadedEngine::run() {
 void ThreadedEngine::accept(Inbox::Mail mail) {
   for (Submission& submission : mail.submissions) core_->add(std::move(submission));
   for (const RequestId id : mail.cancellations) core_->cancel(id);
+  if (mail.reset_prefix_cache) core_->reset_prefix_cache();
 }
 
 void ThreadedEngine::publish() {
   {
     MutexLock lock(mutex_);
     stats_ = core_->stats();
-    health_ = core_->health();
+    if (!hung_.load()) health_ = core_->health();
   }
-  inbox_.report(core_->requests(), core_->queued());
+  inbox_.report({.unfinished = core_->requests(),
+                 .queued = core_->queued(),
+                 .queued_tokens = core_->queued_tokens(),
+                 .queued_by_tenant = core_->queued_by_tenant()});
 }
 
 EngineStats ThreadedEngine::stats() const {

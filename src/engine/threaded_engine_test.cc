@@ -18,14 +18,17 @@ struct Made {
   FakeRunner* runner = nullptr;
 };
 
-Made make_engine(int32_t blocks, int64_t max_queued) {
+Made make_engine(int32_t blocks, int32_t max_queued, EngineOptions options = {}) {
   auto owned = std::make_unique<FakeRunner>(toy_info(blocks));
   Made made;
   made.runner = owned.get();
-  const EngineOptions options{.max_num_seqs = 8, .max_num_batched_tokens = 32};
+  options.max_num_seqs = 8;
+  options.max_num_batched_tokens = 32;
+  options.max_queued_requests = max_queued;
+  options.exact = true;
   auto core = EngineCore::create(options, std::move(owned), toy_factory(), nullptr, Clock::real());
   EXPECT_TRUE(core.ok()) << core.status();
-  auto engine = ThreadedEngine::start(std::move(core).value(), max_queued, Clock::real());
+  auto engine = ThreadedEngine::start(std::move(core).value(), options, Clock::real());
   EXPECT_TRUE(engine.ok()) << engine.status();
   made.engine = std::move(engine).value();
   return made;
@@ -59,7 +62,9 @@ TEST(ThreadedEngine, AFullQueueIsAnAnswer) {
     sinks.push_back(std::make_shared<RecordingSink>());
     last = made.engine->submit(toy_request(toy_prompt(5), 2, sinks.back())).status();
   }
-  EXPECT_EQ(last.code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_EQ(last.code(), absl::StatusCode::kUnavailable);
+  EXPECT_TRUE(Engine::queue_full(last));
+  EXPECT_GE(made.engine->retry_after_seconds(), 1);
   hold = false;
   sinks.pop_back();
   for (const auto& sink : sinks) EXPECT_TRUE(sink->wait_finished(1));
@@ -104,6 +109,81 @@ TEST(ThreadedEngine, AfterItDiedRequestsAreRefused) {
   while (made.engine->health().ok()) std::this_thread::yield();
   auto sink = std::make_shared<RecordingSink>();
   EXPECT_FALSE(made.engine->submit(toy_request(toy_prompt(10), 10, sink)).ok());
+}
+
+TEST(ThreadedEngine, ATenantsQueueAndTheTokensThatWaitAreBounded) {
+  EngineOptions options;
+  options.tenants = {{.name = "small", .max_queued = 1}};
+  options.max_queued_tokens = 100;
+  Made made = make_engine(64, 100, options);
+  std::atomic<bool> hold{true}, begun{false};
+  made.runner->on_launch = [&](const StepPlan&) {
+    begun = true;
+    while (hold) std::this_thread::yield();
+    return OkStatus();
+  };
+  std::vector<std::shared_ptr<RecordingSink>> sinks;
+  const auto submit = [&](const char* tenant, int32_t prompt) {
+    sinks.push_back(std::make_shared<RecordingSink>());
+    EngineRequest request = toy_request(toy_prompt(prompt), 2, sinks.back());
+    request.tenant = tenant;
+    const Status status = made.engine->submit(std::move(request)).status();
+    if (!status.ok()) sinks.pop_back();
+    return status;
+  };
+  ASSERT_TRUE(submit("", 5).ok());
+  while (!begun) std::this_thread::yield();  // the engine is in its step; all others wait
+  EXPECT_TRUE(submit("small", 5).ok());
+  const Status second = submit("small", 5);
+  EXPECT_EQ(second.code(), absl::StatusCode::kResourceExhausted) << second;
+  EXPECT_FALSE(Engine::queue_full(second));
+  EXPECT_TRUE(submit("other", 80).ok());
+  EXPECT_TRUE(Engine::queue_full(submit("other", 80))) << "over max_num_queued_tokens";
+  hold = false;
+  for (const auto& sink : sinks) EXPECT_TRUE(sink->wait_finished(1));
+}
+
+TEST(ThreadedEngine, AHangingStepFailsEverythingAndIsSeenInHealth) {
+  EngineOptions options;
+  options.step_timeout_s = 0.05;
+  Made made = make_engine(64, 100, options);
+  std::atomic<bool> hold{true};
+  made.runner->on_launch = [&](const StepPlan&) {
+    while (hold) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    return OkStatus();
+  };
+  std::vector<std::shared_ptr<RecordingSink>> sinks;
+  for (int i = 0; i < 3; ++i) {
+    sinks.push_back(std::make_shared<RecordingSink>());
+    EngineRequest request = toy_request(toy_prompt(5), 4, sinks.back());
+    request.num_choices = 2;
+    ASSERT_TRUE(made.engine->submit(std::move(request)).ok());
+  }
+  for (const auto& sink : sinks) {
+    ASSERT_TRUE(sink->wait_finished(2)) << "the watchdog said nothing";
+    EXPECT_EQ(sink->choice(1).finish, FinishReason::kError);
+    EXPECT_EQ(sink->choice(1).error_kind, ErrorKind::kEngineDead);
+  }
+  EXPECT_FALSE(made.engine->health().ok());
+  EXPECT_TRUE(made.engine->idle());
+  auto late = std::make_shared<RecordingSink>();
+  EXPECT_FALSE(made.engine->submit(toy_request(toy_prompt(5), 4, late)).ok());
+  hold =
+      false;  // the step comes back after all: its outputs reach nobody (a second finish would fail the sink)
+}
+
+TEST(ThreadedEngine, ResettingThePrefixCacheForgets) {
+  Made made = make_engine(64, 100);
+  const auto cached = [&] {
+    auto sink = std::make_shared<RecordingSink>();
+    EXPECT_TRUE(made.engine->submit(toy_request(toy_prompt(20), 2, sink)).ok());
+    EXPECT_TRUE(sink->wait_finished(1));
+    return sink->choice(0).cached_tokens;
+  };
+  EXPECT_EQ(cached(), 0);
+  EXPECT_EQ(cached(), 16);
+  made.engine->reset_prefix_cache();
+  EXPECT_EQ(cached(), 0);
 }
 
 // Several threads submit and cancel; every accepted request gets one finish a choice, and whatever came out

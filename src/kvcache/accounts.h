@@ -1,12 +1,13 @@
 // Who the blocks of a pool are charged to, and how many each may still take.
 //
-// Why counts are enough for a plan. For viewer t let P(a) = min(cached(a), max(0, floor(a) - held(a))) be what
-// account a has protected, and X = free + sum over a of (cached(a) - P(a)). Then t can take X + P(t) blocks. Whatever
-// unprotected cached block the order of eviction picks, X + P(v) of every viewer v changes by the same: a pick from a
-// lowers cached(a) and leaves P(a) alone, since cached(a) > floor(a) - held(a) when u(a) > floor(a). And no take raises
-// what another can take. So if the counts fit at the end of a plan, every single take of the commit fits.
-// P(a) = max(0, floor - held) - max(0, floor - usage), and the second term is 0 as soon as usage has reached the floor, however
-// many of its cached blocks are then picked: a plan can follow P without knowing the picks.
+// Why counts are enough for a plan. For viewer t let P(a) = min(cached(a), max(0, floor(a) - held(a))) be
+// what account a has protected, and X = free + sum over a of (cached(a) - P(a)). Then t can take X + P(t)
+// blocks. Whatever unprotected cached block the order of eviction picks, X + P(v) of every viewer v changes
+// by the same: a pick from a lowers cached(a) and leaves P(a) alone, since cached(a) > floor(a) - held(a)
+// when u(a) > floor(a). And no take raises what another can take. So if the counts fit at the end of a plan,
+// every single take of the commit fits. P(a) = max(0, floor - held) - max(0, floor - usage), and the second
+// term is 0 as soon as usage has reached the floor, however many of its cached blocks are then picked: a plan
+// can follow P without knowing the picks.
 //
 // Threads: one (the engine's).
 #pragma once

@@ -1,7 +1,9 @@
-// Names of block contents: a 128-bit hash chained over a sequence's blocks (docs/contracts/kv-cache.md, "Prefix cache").
+// Names of block contents: a 128-bit hash chained over a sequence's blocks (docs/contracts/kv-cache.md,
+// "Prefix cache").
 //
-// SipHash-2-4 with 128 bits of output (Aumasson and Bernstein, https://www.aumasson.jp/siphash/siphash.pdf) under a secret
-// key that is drawn at start: who does not know the key cannot search for two prefixes with the same name.
+// SipHash-2-4 with 128 bits of output (Aumasson and Bernstein, https://www.aumasson.jp/siphash/siphash.pdf)
+// under a secret key that is drawn at start: who does not know the key cannot search for two prefixes with
+// the same name.
 //
 // Threads: none of its own.
 #pragma once

@@ -1,5 +1,6 @@
-// The blocks of one cache group: who is free, held how often, cached, or waits for a step to retire; and which account each is
-// charged to (docs/contracts/kv-cache.md has the states and the order in which blocks are taken).
+// The blocks of one cache group: who is free, held how often, cached, or waits for a step to retire; and
+// which account each is charged to (docs/contracts/kv-cache.md has the states and the order in which blocks
+// are taken).
 //
 // A block is never reused before the last step that reads or writes it has been collected: each release says
 // the last step in which the holder ran, and the largest of these is what the block waits for.
@@ -60,12 +61,14 @@ class BlockPool {
   /// Steps up to `step` have been collected.
   void retire(uint64_t step);
 
-  /// The held block is complete: from now on it can be found by `key`. False (and nothing changes) if another block has
-  /// this content. `account`: who it is charged to from now on.
-  bool publish(BlockId block, const BlockKey& parent, const BlockKey& key, const int32_t* tokens, AccountId account);
+  /// The held block is complete: from now on it can be found by `key`. False (and nothing changes) if another
+  /// block has this content. `account`: who it is charged to from now on.
+  bool publish(BlockId block, const BlockKey& parent, const BlockKey& key, const int32_t* tokens,
+               AccountId account);
   /// The block with this content, or null. Compares the tokens and the parent's key, too.
   BlockId find(const BlockKey& parent, const BlockKey& key, const int32_t* tokens) const;
-  /// Forgets all keys: cached blocks become free, held ones are freed when released. Returns how many were cached.
+  /// Forgets all keys: cached blocks become free, held ones are freed when released. Returns how many were
+  /// cached.
   int32_t forget_all();
 
   int32_t refs(BlockId block) const { return refs_[static_cast<size_t>(block)]; }
@@ -110,11 +113,11 @@ class BlockPool {
   std::vector<int32_t> refs_;
   std::vector<uint8_t> published_;
   std::vector<AccountId> owners_;
-  std::vector<int32_t> tokens_;  // of published blocks: [block, block_tokens]
-  std::vector<BlockId> free_;    // taken from the back
+  std::vector<int32_t> tokens_;     // of published blocks: [block, block_tokens]
+  std::vector<BlockId> free_;       // taken from the back
   std::vector<BlockId> in_flight_;  // in order of release; those that were hit since are skipped
   std::vector<AccountCounts> accounts_;
-  std::vector<EvictionQueue> queues_;  // per account
+  std::vector<EvictionQueue> queues_;                          // per account
   std::unordered_map<BlockKey, BlockId, BlockKeyHash> index_;  // look-up only
   const EvictionPolicy policy_;
   uint64_t clock_ = 0;

@@ -4,7 +4,8 @@
 
 namespace hadal {
 
-StatusOr<KvCache> KvCache::create(const std::vector<CacheGroupSpec>& groups) {
+StatusOr<KvCache> KvCache::create(const std::vector<CacheGroupSpec>& groups,
+                                  const PrefixCacheOptions& options) {
   if (groups.empty()) return invalid_argument("the cache has no groups");
   for (const CacheGroupSpec& group : groups) {
     if (group.block_tokens < 1) {
@@ -17,17 +18,32 @@ StatusOr<KvCache> KvCache::create(const std::vector<CacheGroupSpec>& groups) {
     if (group.window < 0)
       return invalid_argument("cache group {}: negative window {}", group.name, group.window);
   }
-  return KvCache(groups);
+  return KvCache(groups, options);
 }
 
-KvCache::KvCache(const std::vector<CacheGroupSpec>& groups) : groups_(groups) {
+KvCache::KvCache(const std::vector<CacheGroupSpec>& groups, const PrefixCacheOptions& options)
+    : groups_(groups), options_(options), hasher_(options.secret_high, options.secret_low) {
   pools_.reserve(groups.size());
-  for (const CacheGroupSpec& group : groups) pools_.emplace_back(group.num_blocks, group.block_tokens);
+  for (const CacheGroupSpec& group : groups)
+    pools_.emplace_back(group.num_blocks, group.block_tokens, options.policy);
 }
 
-SequenceBlocks KvCache::new_sequence() const {
+AccountId KvCache::add_account(const std::vector<AccountLimits>& limits) {
+  CHECK(limits.size() == pools_.size());
+  AccountId account = kSharedAccount;
+  for (size_t g = 0; g < pools_.size(); ++g) account = pools_[g].add_account(limits[g]);
+  return account;
+}
+
+void KvCache::set_limits(AccountId account, const std::vector<AccountLimits>& limits) {
+  for (size_t g = 0; g < pools_.size(); ++g) pools_[g].set_limits(account, limits[g]);
+}
+
+SequenceBlocks KvCache::new_sequence(AccountId account) const {
   SequenceBlocks blocks;
   blocks.tables.resize(groups_.size());
+  blocks.published.resize(groups_.size(), 0);
+  blocks.account = account;
   return blocks;
 }
 
@@ -36,8 +52,8 @@ bool KvCache::extend(SequenceBlocks& blocks, int32_t from, int32_t to, uint64_t 
   CHECK(blocks.tables.size() == groups_.size() && from >= 0);
   for (size_t g = 0; g < groups_.size(); ++g) {
     const auto refs = [&](BlockId block) { return block == kNullBlock ? 0 : pools_[g].refs(block); };
-    if (blocks_to_take(blocks.tables[g], groups_[g].block_tokens, from, to, refs) > pools_[g].free_count())
-      return false;
+    const int32_t wanted = blocks_to_take(blocks.tables[g], groups_[g].block_tokens, from, to, refs);
+    if (wanted > 0 && wanted > pools_[g].available_to(blocks.account)) return false;
   }
   blocks.last_step =
       std::max(blocks.last_step, step);  // a shared block that is copied from is read by `step` too
@@ -54,11 +70,11 @@ void KvCache::extend_group(size_t g, SequenceBlocks& blocks, int32_t from, int32
   for (int32_t i = from / size; i * size < to; ++i) {
     const auto slot = static_cast<size_t>(i);
     if (slot == table.size()) {
-      table.push_back(pool.take());
+      table.push_back(pool.take(blocks.account, i));
     } else {
       CHECK_MSG(table[slot] != kNullBlock, "a write before the window");
       if (pool.refs(table[slot]) > 1) {
-        const BlockId own = pool.take();
+        const BlockId own = pool.take(blocks.account, i);
         // a block that is overwritten from its first place on has nothing to keep
         if (i * size < from) {
           copies->push_back({static_cast<int32_t>(g), table[slot], own});
@@ -101,19 +117,13 @@ void KvCache::release(SequenceBlocks& blocks) {
       pools_[g].release(*block, blocks.last_step);
     }
     table.clear();
+    blocks.published[g] = 0;
   }
   blocks.last_step = 0;
 }
 
 void KvCache::retire(uint64_t step) {
   for (BlockPool& pool : pools_) pool.retire(step);
-}
-
-bool KvCache::can_ever_hold(int32_t tokens, int32_t piece) const {
-  for (size_t g = 0; g < groups_.size(); ++g) {
-    if (most_blocks_held(groups_[g], tokens, piece) > pools_[g].total()) return false;
-  }
-  return true;
 }
 
 CacheAccounts KvCache::accounts() const {
@@ -123,10 +133,30 @@ CacheAccounts KvCache::accounts() const {
     sum.free += pools_[g].free_count();
     sum.held += pools_[g].held_count();
     sum.in_flight += pools_[g].in_flight_count();
+    sum.cached += pools_[g].cached_count();
+    sum.pinned += pools_[g].accounts()[kSharedAccount].usage();
     sum.held_places += static_cast<int64_t>(pools_[g].held_count()) * groups_[g].block_tokens;
     sum.used_places += pools_[g].used_places();
+    sum.evictions += pools_[g].evictions();
   }
   return sum;
+}
+
+void KvCache::watch_lives(bool on) {
+  for (BlockPool& pool : pools_) pool.watch_lives(on);
+}
+
+void KvCache::set_time(double now_seconds) {
+  for (BlockPool& pool : pools_) pool.set_time(now_seconds);
+}
+
+std::vector<BlockLifeEvent> KvCache::take_events() {
+  std::vector<BlockLifeEvent> all;
+  for (BlockPool& pool : pools_) {
+    std::vector<BlockLifeEvent> events = pool.take_events();
+    all.insert(all.end(), events.begin(), events.end());
+  }
+  return all;
 }
 
 }  // namespace hadal

@@ -3,11 +3,11 @@
 //   SequenceBlocks blocks = cache.new_sequence(account, chain);
 //   PrefixHit hit = cache.find_prefix(chain, known - 1);    // reads only
 //   cache.take_prefix(blocks, hit);                          // holds its blocks
-//   if (!cache.extend(blocks, from, to, step, &copies)) ...  // too few blocks in some group: nothing has changed
-//   cache.publish(blocks, chain, to);                        // complete blocks can be found from now on
-//   cache.trim(blocks, to);                                  // give back what lies before the window
-//   SequenceBlocks twin = cache.fork(blocks);                // n > 1: all blocks shared, copied when one of them writes
-//   cache.release(blocks); cache.retire(step);
+//   if (!cache.extend(blocks, from, to, step, &copies)) ...  // too few blocks in some group: nothing has
+//   changed cache.publish(blocks, chain, to);                        // complete blocks can be found from now
+//   on cache.trim(blocks, to);                                  // give back what lies before the window
+//   SequenceBlocks twin = cache.fork(blocks);                // n > 1: all blocks shared, copied when one of
+//   them writes cache.release(blocks); cache.retire(step);
 //
 // Threads: one (the engine's). Ownership: SequenceBlocks holds references; release it before dropping it.
 #pragma once
@@ -53,14 +53,16 @@ class PrefixChain {
  private:
   friend class KvCache;
   std::vector<int32_t> tokens_;
-  std::vector<std::vector<BlockKey>> keys_;  // per group: keys_[g][0] is the root, keys_[g][i + 1] names block i
+  std::vector<std::vector<BlockKey>>
+      keys_;  // per group: keys_[g][0] is the root, keys_[g][i + 1] names block i
   BlockKey salt_;
   int32_t prompt_ = 0;  // tokens in prompt form
   int32_t shared_ = 0;  // leading tokens that belong to a declared shared prefix
   bool enabled_ = false;
 };
 
-/// What find_prefix() found: whole blocks for the first `tokens` tokens; leading entries of window groups are null.
+/// What find_prefix() found: whole blocks for the first `tokens` tokens; leading entries of window groups are
+/// null.
 struct PrefixHit {
   int32_t tokens = 0;
   std::vector<std::vector<BlockId>> tables;
@@ -77,7 +79,8 @@ struct PrefixCacheOptions {
 class KvCache {
  public:
   /// Errors: invalid_argument for a group without room for one block, or an absurd size.
-  static StatusOr<KvCache> create(const std::vector<CacheGroupSpec>& groups, const PrefixCacheOptions& options = {});
+  static StatusOr<KvCache> create(const std::vector<CacheGroupSpec>& groups,
+                                  const PrefixCacheOptions& options = {});
 
   const std::vector<CacheGroupSpec>& groups() const { return groups_; }
   const BlockPool& pool(size_t group) const { return pools_[group]; }
@@ -88,9 +91,10 @@ class KvCache {
 
   SequenceBlocks new_sequence(AccountId account = kSharedAccount) const;
 
-  /// Names for a prompt: `salt` keeps it apart from others, its first `shared` tokens are a declared shared prefix.
-  /// A chain made with enabled = false finds and publishes nothing.
-  PrefixChain new_chain(const std::vector<int32_t>& prompt, std::string_view salt, int32_t shared, bool enabled = true) const;
+  /// Names for a prompt: `salt` keeps it apart from others, its first `shared` tokens are a declared shared
+  /// prefix. A chain made with enabled = false finds and publishes nothing.
+  PrefixChain new_chain(const std::vector<int32_t>& prompt, std::string_view salt, int32_t shared,
+                        bool enabled = true) const;
   /// An output token more.
   void append(PrefixChain& chain, int32_t token) const;
 
@@ -122,10 +126,6 @@ class KvCache {
 
   /// Steps up to `step` have been collected: blocks that waited for them are free or cached.
   void retire(uint64_t step);
-
-  /// Can one sequence of this account alone, computed in pieces of at most `piece` tokens, ever hold `tokens` tokens
-  /// while the others use their floors?
-  bool can_ever_hold(AccountId account, int32_t tokens, int32_t piece) const;
 
   CacheAccounts accounts() const;
 

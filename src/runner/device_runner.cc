@@ -93,6 +93,7 @@ void DeviceRunner::describe(const ModelConfig& config, const std::vector<CacheGr
   info_.max_tokens_per_step = options_.model.max_tokens;
   info_.max_rows_per_step = options_.max_rows;
   info_.steps_in_flight = 1;  // one set of buffers
+  info_.forms_differ = config.mla.has_value();  // expanded and absorbed round differently
   info_.device = device_->facts().name;
   for (const CacheGroupSpec& spec : specs) {
     info_.groups.push_back({spec.name, spec.block_tokens, spec.num_blocks, spec.window});

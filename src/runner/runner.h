@@ -31,6 +31,7 @@ struct RunnerInfo {
   int32_t max_tokens_per_step = 0;
   int32_t max_rows_per_step = 0;
   int32_t steps_in_flight = 1;
+  bool forms_differ = false;  // a prompt token's cache record differs in bits from the same token's as output (MLA)
   std::vector<RunnerCacheGroup> groups;
   std::string device;  // "cpu (avx512bf16, 2 threads)"
 };
