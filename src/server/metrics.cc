@@ -30,7 +30,8 @@ ServerMetrics::ServerMetrics(std::string model_name, const MetricSizes& sizes)
     registry_.counter(Metric::kRequestSuccess, {reason, model_name_, kEngine});
   for (const char* source : {"local_compute", "local_cache_hit", "external_kv_transfer"})
     registry_.counter(Metric::kPromptTokensBySource, {source, model_name_, kEngine});
-  for (const char* reason : {"tenant_queue_full", "queue_full", "deadline_unreachable", "busy", "draining"})
+  for (const char* reason :
+       {"tenant_queue_full", "queue_full", "deadline_unreachable", "busy", "draining", "engine_dead"})
     registry_.counter(Metric::kAdmissionRejections, {reason, model_name_, kEngine});
   for (const Metric metric : {Metric::kExternalCacheQueries, Metric::kExternalCacheHits,
                               Metric::kMmCacheQueries, Metric::kMmCacheHits}) {

@@ -150,11 +150,10 @@ openai::ApiError refuse(const Service& service, Refusal refusal) {
 }
 
 openai::ApiError submit_error(const Service& service, const Status& status) {
+  if (!service.loaded.engine->health().ok()) return refuse(service, Refusal::kEngineDead);
   if (absl::IsResourceExhausted(status)) return refuse(service, Refusal::kTenantQueueFull);
   if (!absl::IsUnavailable(status)) return openai::error_from_status(status);
-  if (Engine::queue_full(status)) return refuse(service, Refusal::kQueueFull);
-  const bool dead = !service.loaded.engine->health().ok();
-  return refuse(service, dead ? Refusal::kEngineDead : Refusal::kDraining);
+  return refuse(service, Engine::queue_full(status) ? Refusal::kQueueFull : Refusal::kDraining);
 }
 
 }  // namespace hadal

@@ -35,10 +35,11 @@ StatusOr<double> read_share(const Json& value, const std::string& place) {
 }
 
 StatusOr<double> read_weight(const Json& value, const std::string& place) {
-  constexpr double kMost = 1e6;  // far from where counters would lose their last tokens
+  // far from where counters would lose their last tokens; the engine's own limits
+  constexpr double kLeast = 1e-3, kMost = 1e6;
   if (!value.is_number()) return wrong(place, "a number over 0");
   const auto weight = value.get<double>();
-  if (!(weight >= 1.0 / kMost && weight <= kMost)) return wrong(place, "a number from 0.000001 to 1000000");
+  if (!(weight >= kLeast && weight <= kMost)) return wrong(place, "a number from 0.001 to 1000000");
   return weight;
 }
 
@@ -103,8 +104,9 @@ Status read_default(const Json& value, TenantSettings& settings) {
 
 Status read_tenants(const Json& value, std::vector<TenantSettings>& tenants) {
   if (!value.is_array()) return wrong("tenants", "a list");
-  if (value.size() > static_cast<size_t>(TenantTable::kMaxTenants))
-    return invalid_argument("tenants: at most {} may be declared", TenantTable::kMaxTenants);
+  constexpr int32_t kMost = TenantTable::kMaxTenants - 2;  // beside the default one and "other"
+  if (value.size() > static_cast<size_t>(kMost))
+    return invalid_argument("tenants: at most {} may be declared", kMost);
   std::set<std::string> names;
   double floors = 0.0;
   for (size_t index = 0; index < value.size(); ++index) {
@@ -172,8 +174,12 @@ bool valid_tenant_name(std::string_view name) {
 
 StatusOr<TenantsFile> parse_tenants(std::string_view json) {
   Json tree;
-  if (const auto error = openai::read_json(json, {.max_depth = 8}, &tree))
-    return invalid_argument("{}", error->message);
+  if (const auto error = openai::read_json(json, {.max_depth = 8}, &tree)) {
+    std::string message = error->message;  // made for a request
+    if (const size_t body = message.find("the body"); body != std::string::npos)
+      message.replace(body, 8, "the file");
+    return invalid_argument("{}", message);
+  }
   if (!tree.is_object())
     return invalid_argument("a JSON object of tenants, default and shared_prefixes is wanted");
   TenantsFile file;

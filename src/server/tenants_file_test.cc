@@ -40,7 +40,7 @@ TEST(TenantsFile, IsReadWhole) {
 
 TEST(TenantsFile, EveryMistakeNamesItsPlace) {
   const std::vector<std::pair<std::string, std::string>> cases = {
-      {"", "empty"},
+      {"", "the file is not valid JSON"},
       {"[]", "object"},
       {R"({"tenant": []})", "tenant is not known"},
       {R"({"tenants": {}})", "tenants must be"},
