@@ -42,8 +42,17 @@ class ApiServerImpl final : public ApiServer {
       : options_(options),
         service_(std::make_shared<Service>()),
         router_(json_error),
-        pool_(kWorkers, kWorkQueue) {}
-  ~ApiServerImpl() override { shut_down(std::chrono::milliseconds(0)); }
+        pool_(std::make_unique<WorkPool>(kWorkers, kWorkQueue)) {}
+  ~ApiServerImpl() override {
+    shut_down(std::chrono::milliseconds(0));
+    http_.reset();
+    pool_.reset();  // what is queued there is still submitted
+    // The engine goes before what its requests hold: a sink that its thread drops last would else take the
+    // service with it, and a thread cannot join itself. Sinks may ask the engine until it is gone.
+    std::unique_ptr<Engine>& engine = service_->loaded.engine;
+    engine.get_deleter()(engine.get());
+    (void)engine.release();
+  }
 
   Status load() {
     name_models();
@@ -134,10 +143,10 @@ class ApiServerImpl final : public ApiServer {
   void add_routes() {
     const std::shared_ptr<const Service> service = service_;
     router_.add("POST", "/v1/chat/completions", [this, service](http::Request request, WriterPtr writer) {
-      handle_chat_completion(service, pool_, std::move(request), std::move(writer));
+      handle_chat_completion(service, *pool_, std::move(request), std::move(writer));
     });
     router_.add("POST", "/v1/completions", [this, service](http::Request request, WriterPtr writer) {
-      handle_completion(service, pool_, std::move(request), std::move(writer));
+      handle_completion(service, *pool_, std::move(request), std::move(writer));
     });
     router_.add("POST", "/reset_prefix_cache", [service](http::Request request, WriterPtr writer) {
       handle_reset_prefix_cache(*service, request, *writer);
@@ -185,7 +194,7 @@ class ApiServerImpl final : public ApiServer {
   const ServeOptions options_;
   std::shared_ptr<Service> service_;
   http::Router router_;
-  WorkPool pool_;
+  std::unique_ptr<WorkPool> pool_;
   std::unique_ptr<http::Server> http_;
 };
 
