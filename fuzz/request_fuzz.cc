@@ -31,6 +31,10 @@ void check_common(const CommonRequest& request) {
   require(!request.include_usage || request.stream);
   for (const std::string& stop : request.stop) require(!stop.empty());
   for (int32_t id : request.stop_token_ids) require(id >= 0);
+  if (request.resume) {
+    require(request.n == 1 && request.resume->choice >= 0);
+    for (int32_t id : request.resume->output_token_ids) require(id >= 0);
+  }
   for (const auto& [id, bias] : request.logit_bias) require(id >= 0 && bias >= -100.0f && bias <= 100.0f);
 }
 
