@@ -272,6 +272,7 @@ void EngineCore::refuse_late(const std::vector<SequenceId>& refused) {
 }
 
 void EngineCore::note_scheduled(const CommittedStep& step) {
+  last_preempted_ = step.preempted;
   for (const SequenceId id : step.preempted) {
     RequestState& request = *find(id).request;
     request.prompt_logits.clear();

@@ -64,6 +64,8 @@ class EngineCore {
   const EngineStats& stats();
   CacheAccounts cache_accounts() const { return cache_.accounts(); }
   const KvCache& cache() const { return cache_; }  // tests: counts by account
+  /// Tests: whom the last step preempted, in order.
+  const std::vector<SequenceId>& last_preempted() const { return last_preempted_; }
   const RunnerInfo& runner_info() const { return runner_->info(); }
   const Status& health() const { return health_; }
 
@@ -129,6 +131,7 @@ class EngineCore {
   std::vector<int64_t> queued_by_tenant_;
   int64_t queued_tokens_ = 0;
   std::deque<InFlight> in_flight_;
+  std::vector<SequenceId> last_preempted_;
   std::vector<RequestId> done_;  // to be erased at the end of the turn
   SequenceId next_sequence_ = 1;
   StepId next_step_ = 1;

@@ -60,13 +60,20 @@ int32_t GroupLedger::take(AccountId account, const std::vector<BlockId>& table, 
   return count;
 }
 
-int32_t GroupLedger::take_more(AccountId account, const std::vector<BlockId>& table, int32_t before,
-                               int32_t to) {
+bool GroupLedger::take_first(AccountId account, const std::vector<BlockId>& table, int32_t before,
+                             int32_t to) {
   const int32_t size = spec().block_tokens;
   const auto held = static_cast<int32_t>(table.size());
   const int32_t count = std::max(held, blocks_for(to, size)) - std::max(held, blocks_for(before, size));
-  CHECK(take_blocks(account, count));
-  return count;
+  takes_.insert(takes_.begin(), {account, count, false});
+  if (rebuild()) return true;
+  drop_take_first();
+  return false;
+}
+
+void GroupLedger::drop_take_first() {
+  takes_.erase(takes_.begin());
+  CHECK(rebuild());
 }
 
 bool GroupLedger::take_blocks(AccountId account, int32_t count) {

@@ -40,8 +40,11 @@ class GroupLedger {
 
   /// A grant's blocks, which must be available. Returns how many.
   int32_t take(AccountId account, const std::vector<BlockId>& table, int32_t from, int32_t to);
-  /// More tokens for the grant that was made last for this table: [from, before) is its own.
-  int32_t take_more(AccountId account, const std::vector<BlockId>& table, int32_t before, int32_t to);
+  /// More blocks for the first grant of the step, whose own are [.., before): they are taken before all
+  /// others, and those must still fit. False, and nothing has changed, if they do not.
+  bool take_first(AccountId account, const std::vector<BlockId>& table, int32_t before, int32_t to);
+  /// Undoes the last take_first().
+  void drop_take_first();
   /// Keeps blocks, which must be available, for a head that has claimed them; as if taken until end_aside().
   void set_aside(AccountId account, int32_t blocks);
   void end_aside(AccountId account);

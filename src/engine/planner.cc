@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "base/check.h"
+
 namespace hadal {
 
 StepDecision plan(const PlanState& state, const StepBudget& budget, MonotonicTime now) {
@@ -147,6 +149,7 @@ int32_t Planner::rows_for(const SequenceView& sequence, int32_t tokens) const {
 /// `tokens` or, where rows are short, less; nothing if it would be fewer than `least`.
 Grant Planner::make_grant(const SequenceView& sequence, int32_t tokens, int32_t least) {
   Grant grant;
+  if (tokens < least) return grant;  // before rows cut it: a chunk is there whole, or waits
   if (tokens > 0 && rows_for(sequence, tokens) > rows_left_) {
     const bool both_forms =
         sequence.computed < sequence.prompt && sequence.computed + tokens > sequence.prompt;
@@ -174,8 +177,7 @@ void Planner::grant_running(size_t index, int32_t tokens, int32_t least) {
   decision_.grants.push_back(std::move(grant));
 }
 
-/// The leader's prompt beyond the one token that it got first; nothing of it is shared, so only new blocks
-/// count.
+/// The leader's prompt beyond the one token that it got first.
 void Planner::extend_leader(int32_t tokens) {
   const auto index = static_cast<size_t>(leader_);
   const SequenceView& leader = running(index);
@@ -190,14 +192,44 @@ void Planner::extend_leader(int32_t tokens) {
     if (rows_for(leader, to - leader.computed) - rows > rows_left_) return;
   }
   if (to <= from) return;
-  for (size_t g = 0; g < ledgers_.size(); ++g) {
-    grant.new_blocks[g] +=
-        ledgers_[g].take_more(account_of_tenant(leader.tenant), (*leader.tables)[g], from, to);
-  }
   rows_left_ -= rows_for(leader, to - leader.computed) - rows;
   tokens_left_ -= to - from;
+  for (size_t g = 0; g < ledgers_.size(); ++g) {
+    const int32_t before = ledgers_[g].held(account_of_tenant(leader.tenant));
+    CHECK(ledgers_[g].take_first(account_of_tenant(leader.tenant), (*leader.tables)[g], from, to));
+    grant.new_blocks[g] += ledgers_[g].held(account_of_tenant(leader.tenant)) - before;
+  }
   grant.tokens = granted_[index] = to - leader.computed;
   charge(leader, from, to, &grant);
+}
+
+/// How many of `want` more tokens the leader finds blocks for. The commit takes them before everybody else's,
+/// and who takes first may leave less to others (kvcache/accounts.h): those that have been granted theirs
+/// must still find them.
+int32_t Planner::leader_fitting(int32_t want) {
+  const SequenceView& leader = running(static_cast<size_t>(leader_));
+  const int32_t from = leader.computed + granted_[static_cast<size_t>(leader_)];
+  const auto fits = [&](int32_t tokens) {
+    size_t taken = 0;
+    while (taken < ledgers_.size() &&
+           ledgers_[taken].take_first(account_of_tenant(leader.tenant), (*leader.tables)[taken], from,
+                                      from + tokens))
+      ++taken;
+    const bool all = taken == ledgers_.size();
+    while (taken > 0) ledgers_[--taken].drop_take_first();
+    return all;
+  };
+  if (want <= 0 || fits(want)) return std::max(0, want);
+  int32_t low = 0, high = want - 1;
+  while (low < high) {
+    const int32_t middle = low + (high - low + 1) / 2;
+    if (fits(middle)) {
+      low = middle;
+    } else {
+      high = middle - 1;
+    }
+  }
+  return low;
 }
 
 void Planner::charge(const SequenceView& sequence, int32_t from, int32_t to, Grant* grant) {

@@ -18,7 +18,7 @@ class Planner {
   StepDecision run();
 
  private:
-  enum class VictimKind : uint8_t { kLeader, kDecode, kFloor };
+  enum class VictimKind : uint8_t { kLeader, kAnybody, kDecode, kFloor };
   /// Why a tenant's turn is over (rule 4).
   enum class Turn : uint8_t { kOpen, kOver, kNoPlaces };
 
@@ -82,6 +82,7 @@ class Planner {
   Grant make_grant(const SequenceView& sequence, int32_t tokens, int32_t least);
   void grant_running(size_t index, int32_t tokens, int32_t least);
   void extend_leader(int32_t tokens);
+  int32_t leader_fitting(int32_t want);
   void charge(const SequenceView& sequence, int32_t from, int32_t to, Grant* grant);
   int64_t whole_need(const SequenceView& sequence, size_t group) const;
   int32_t total_places() const;

@@ -59,13 +59,7 @@ bool Planner::serve_next_prompt(TenantId tenant) {
       grant_running(index, fitting(sequence, want), budget_.chunk > 0 ? piece_of(sequence) : 1);
     return true;
   }
-  for (size_t g = 0; g < ledgers_.size() && want > 0; ++g) {
-    // blocks that the first token took are the grant's already: as if they were in the table
-    std::vector<BlockId> table = (*sequence.tables)[g];
-    const auto has = static_cast<size_t>(blocks_for(sequence.computed, ledgers_[g].spec().block_tokens));
-    if (table.size() < has) table.resize(has, kNullBlock);
-    want = ledgers_[g].fitting(account_of_tenant(tenant), table, sequence.computed, want);
-  }
+  want = leader_fitting(want);
   if (want > 0) extend_leader(want);
   return true;
 }

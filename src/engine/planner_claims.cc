@@ -157,6 +157,8 @@ bool Planner::is_candidate(VictimKind kind, const SequenceView& victim, const Se
   switch (kind) {
     case VictimKind::kLeader:
       return own || over;
+    case VictimKind::kAnybody:
+      return true;
     case VictimKind::kFloor:
       return !own && over;
     case VictimKind::kDecode:
@@ -178,6 +180,8 @@ bool Planner::preempt_victim(VictimKind kind, const SequenceView& sequence, size
     found = static_cast<int32_t>(i);
     break;
   }
+  // what is over a floor may be held by sequences of tenants that are not: hits on another account's blocks
+  if (found < 0 && kind == VictimKind::kLeader) return preempt_victim(VictimKind::kAnybody, sequence, group);
   if (found < 0) return false;
   preempt(found);
   return true;

@@ -71,6 +71,7 @@ class ReferenceRule : ReferenceTrial {
   }
   void serve_claims() {
     if (state_.limits.only_when_idle && !running_.empty()) return;
+    claimed_after_ = step_.order.size();
     std::vector<int> tenants;
     for (int t = 0; t < static_cast<int>(state_.tenants.size()); ++t) {
       if (next_waiting(t)) tenants.push_back(t);
@@ -142,7 +143,7 @@ class ReferenceRule : ReferenceTrial {
       }
     }
     step_.floor_claims.push_back(head);
-    aside_[head] = needs;
+    aside_.push_back({head, needs});
     try_out();
     return true;
   }
@@ -181,7 +182,7 @@ class ReferenceRule : ReferenceTrial {
     }
     return std::nullopt;
   }
-  int piece(const RefKey& key) const {
+  int piece(const RefKey& key) {
     const RefLimits& limits = state_.limits;
     if (limits.chunk > 0) {
       const int want = std::min(at(key).known() - start(key), limits.chunk);
@@ -220,7 +221,7 @@ class ReferenceRule : ReferenceTrial {
     if (!step_.preempted.empty() && !in(entitled_, *head)) return false;
     const bool alone = running_.empty() && step_.order.empty();
     step_.hits[*head] = hit(*head);
-    const bool claimed = aside_.erase(*head) > 0;
+    const bool claimed = std::erase_if(aside_, [&](const auto& one) { return one.first == *head; }) > 0;
     try_out();
     if (fits_ && (alone || claimed || fits_whole(*head)) && grant(*head, piece(*head))) return true;
     step_.hits.erase(*head);

@@ -44,9 +44,15 @@ class ReferenceTrial {
     for (const RefKey& key : step_.preempted) world_.release(key);
     for (const RefKey& head : step_.floor_claims) world_.hold(head, at(head).text, hit(head));
     for (const auto& [key, tokens] : step_.hits) world_.hold(key, at(key).text, tokens);
-    for (const RefKey& key : step_.order) {
+    for (size_t i = 0; i <= step_.order.size(); ++i) {
+      if (i == std::min(claimed_after_, step_.order.size())) try_claims();
+      if (i == step_.order.size()) break;
+      const RefKey& key = step_.order[i];
       fits_ = fits_ && world_.write(key, state_.account(key), start(key), end(key));
     }
+  }
+  /// What heads have claimed counts as taken when they claimed it: behind the leader, before all others.
+  void try_claims() {
     for (const auto& [head, needs] : aside_) {
       for (size_t g = 0; g < needs.size(); ++g) {
         fits_ = fits_ && world_.set_aside(g, state_.account(head), needs[g]);
@@ -104,9 +110,19 @@ class ReferenceTrial {
     }
     return std::nullopt;
   }
-  int fitting(const RefKey& key, int want) const {
-    while (want > 0 && lacking(key, want)) --want;
+  int fitting(const RefKey& key, int want) {
+    while (want > 0 && (granted(key) ? !fits_with(key, want) : lacking(key, want).has_value())) --want;
     return want;
+  }
+  /// Does all that is decided still find its blocks if a sequence that has its place in the commit's order
+  /// gets more?
+  bool fits_with(const RefKey& key, int more) {
+    step_.tokens[key] += more;
+    try_out();
+    const bool fits = fits_;
+    step_.tokens[key] -= more;
+    try_out();
+    return fits;
   }
 
   /// `count` more tokens of a sequence, or, where rows are short, its prompt's end; the leader, which has its
@@ -150,6 +166,7 @@ class ReferenceTrial {
     std::optional<RefKey> found;
     if (kind == Kind::kLeader) {
       found = victim([&](const RefKey& other) { return own(other) || rich(other); });
+      if (!found) found = victim([](const RefKey&) { return true; });
     } else if (kind == Kind::kFloor) {
       found = victim(rich);
     } else if (world_.usage(g, account) < world_.floor(g, account)) {
@@ -215,9 +232,10 @@ class ReferenceTrial {
   std::vector<RefKey> running_, waiting_;  // as the step begins, in order
   std::optional<RefKey> leader_;
   RefStep step_;
-  ReferenceCache world_;                      // after the step as far as it is decided
-  std::map<RefKey, std::vector<int>> aside_;  // blocks, per group, that heads have claimed and not got yet
-  bool fits_ = true;                          // all that was decided finds its blocks
+  ReferenceCache world_;                                    // after the step as far as it is decided
+  std::vector<std::pair<RefKey, std::vector<int>>> aside_;  // heads' claims not served yet: blocks per group
+  size_t claimed_after_ = 0;                                // grants before the claims
+  bool fits_ = true;                                        // all that was decided finds its blocks
 };
 
 }  // namespace hadal::testing

@@ -214,8 +214,7 @@ class StressRun {
     } else if (!fails_) {
       model_->collected(expected_);
     }
-    ASSERT_EQ(core_->stats().preemptions - preempted, static_cast<int64_t>(expected_.preempted.size()))
-        << model_->describe(expected_);
+    ASSERT_EQ(core_->stats().preemptions - preempted, static_cast<int64_t>(expected_.preempted.size()));
     settle();
     std::set<RequestId> refused;
     for (const RefKey& key : expected_.refused) refused.insert(key.first);
@@ -249,6 +248,9 @@ class StressRun {
       starts[key] = first;
       tables_[key] = row.block_table;
     }
+    std::vector<RefKey> preempted;
+    for (const SequenceId id : core_->last_preempted()) preempted.push_back(key_of_.at(id));
+    ASSERT_EQ(preempted, expected_.preempted) << model_->describe(expected_);
     ASSERT_EQ(tokens, expected_.tokens) << model_->describe(expected_);
     for (const auto& [key, hit] : expected_.hits) {
       ASSERT_EQ(starts[key], hit) << "prefix hit of request " << key.first << " choice " << key.second;
@@ -340,7 +342,8 @@ class StressRun {
     ASSERT_EQ(last.cached_tokens, one.first_hit.value_or(0));
     if (last.finish == FinishReason::kAbort || last.finish == FinishReason::kError) {
       ASSERT_TRUE(last.finish == FinishReason::kError || one.cancelled);
-      ASSERT_TRUE(last.finish == FinishReason::kAbort || last.error == ErrorKind::kDeadline || fails_);
+      ASSERT_TRUE(last.finish == FinishReason::kAbort || last.error == ErrorKind::kDeadline || fails_)
+          << last.why << model_->describe(expected_);
       ASSERT_LE(got.size(), expected.size());
       expected.resize(got.size());
     }

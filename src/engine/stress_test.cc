@@ -6,9 +6,12 @@
 // HADAL_STRESS_SEED runs one seed, HADAL_STRESS_STEPS sets how many steps are made in all.
 #include <fmt/format.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
+#include <csignal>
 #include <cstdlib>
 
+#include "base/log.h"
 #include "engine/stress_run.h"
 
 namespace hadal {
@@ -21,15 +24,25 @@ uint64_t number_from(const char* name, uint64_t otherwise) {
   return text == nullptr ? otherwise : std::strtoull(text, nullptr, 10);
 }
 
+/// A CHECK that fails in the engine ends the process: then this says what to replay.
+std::string replay;  // NOLINT
+void say_replay(int) { (void)!write(STDERR_FILENO, replay.data(), replay.size()); }
+
 TEST(EngineStress, TheSameAsTheSlowTwinStepForStep) {
-  const auto steps = static_cast<int64_t>(number_from("HADAL_STRESS_STEPS", 6000));
+  const auto steps = static_cast<int64_t>(number_from("HADAL_STRESS_STEPS", 20000));
   const uint64_t only = number_from("HADAL_STRESS_SEED", 0);
   StressTotals totals;
+  const LogLevel level = log_level();
+  set_log_level(LogLevel::kOff);  // steps fail by intent
+  const auto handler = std::signal(SIGABRT, say_replay);
   for (uint64_t seed = only > 0 ? only : 1; totals.steps < steps && !HasFailure(); ++seed) {
-    SCOPED_TRACE("replay with HADAL_STRESS_SEED=" + std::to_string(seed));
+    replay = "replay with HADAL_STRESS_SEED=" + std::to_string(seed) + "\n";
+    SCOPED_TRACE(replay);
     StressRun(seed).run(100, &totals);
     if (only > 0) break;
   }
+  std::signal(SIGABRT, handler);
+  set_log_level(level);
   fmt::print(
       "{} steps: {} requests, {} refused, {} preemptions, {} tokens hit, {} evictions, {} floor claims, {} "
       "failed\n",

@@ -25,10 +25,12 @@ class StressSink : public OutputSink {
     ErrorKind error = ErrorKind::kNone;
     int32_t cached_tokens = 0;
     int64_t time = 0;
+    std::string why;
   };
   StressSink(std::vector<Event>* events, int64_t* clock) : events_(events), clock_(clock) {}
   void deliver(RequestOutput output) override {
-    Event event{output.choice, {}, output.finish, output.error_kind, output.cached_tokens, ++*clock_};
+    Event event{output.choice,        {},        output.finish,          output.error_kind,
+                output.cached_tokens, ++*clock_, output.error.ToString()};
     for (const OutputToken& token : output.tokens) event.ids.push_back(token.id);
     events_->push_back(std::move(event));
   }
