@@ -1,4 +1,5 @@
-// hadal bench MODEL: prefill and decode beside the machine's read bandwidth.
+// hadal bench MODEL: prefill and decode beside the machine's read bandwidth. `hadal bench serve` and `hadal
+// bench cache` have files of their own.
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
@@ -42,9 +43,7 @@ nlohmann::ordered_json to_json(const BenchReport& report) {
   return json;
 }
 
-}  // namespace
-
-int run_bench(const Arguments& arguments) {
+int bench_model(const Arguments& arguments) {
   BenchOptions options;
   bool as_json = false;
   options.engine.max_num_seqs = 1;
@@ -52,7 +51,9 @@ int run_bench(const Arguments& arguments) {
       "hadal bench",
       "Measures prefill and decode through the engine. Before and after every round the machine's read "
       "bandwidth is probed, so the last column compares like with like. With one sequence it is the share of "
-      "that bandwidth at which the weights are read.");
+      "that bandwidth at which the weights are read.\n\nOther measurements: `hadal bench serve` (load on a "
+      "running "
+      "server), `hadal bench cache` (the prefix cache over a recorded trace); each has its own --help.");
   add_model_option(table, options.engine);
   table.option("--prompt-tokens", &options.prompt_tokens, "prompt length");
   table.option("--output-tokens", &options.output_tokens, "tokens to generate");
@@ -70,6 +71,16 @@ int run_bench(const Arguments& arguments) {
     print_table(*found, options);
   }
   return kExitOk;
+}
+
+}  // namespace
+
+int run_bench(const Arguments& arguments) {
+  // A folder of one of these names is still reached as ./serve.
+  const std::string first = arguments.empty() ? std::string() : arguments.front();
+  if (first == "serve") return run_bench_serve(Arguments(arguments.begin() + 1, arguments.end()));
+  if (first == "cache") return run_bench_cache(Arguments(arguments.begin() + 1, arguments.end()));
+  return bench_model(arguments);
 }
 
 }  // namespace hadal

@@ -24,7 +24,8 @@ constexpr Command kCommands[] = {
     {"generate", "complete one prompt without a server", run_generate},
     {"inspect", "what a checkpoint contains, needs and will run on", run_inspect},
     {"eval", "compare a checkpoint's logits with recorded ones", run_eval},
-    {"bench", "measure prefill and decode against the machine's read bandwidth", run_bench},
+    {"bench", "measure the engine, a running server (bench serve) or the prefix cache (bench cache)",
+     run_bench},
     {"tokenize", "JSON lines of text to token ids, or back", run_tokenize},
     {"render", "a JSON conversation to the model's prompt", run_render},
 };

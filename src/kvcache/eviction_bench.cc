@@ -15,7 +15,7 @@ struct Filled {
   BlockUse next() {
     ++clock;
     return {.last_use = clock,
-            .hits = random() % 4 == 0 ? random() % 8 : 0,
+            .hits = static_cast<uint32_t>(random() % 4 == 0 ? random() % 8 : 0),
             .depth = static_cast<int32_t>(random() % 64)};
   }
   EvictionQueue queue;
