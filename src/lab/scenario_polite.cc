@@ -58,7 +58,7 @@ StatusOr<ScenarioReport> simulate_polite(const ScenarioOptions& options) {
                         .title = "A polite tenant beside a greedy one, on " + options.cost_name};
   report.columns = {"max_num_seqs", "policy",      "requests",        "TTFT p50 ms", "TTFT p99 ms",
                     "TTFT max ms",  "step p99 ms", "tokens/s in all", "preempted"};
-  std::vector<int32_t> sizes = {256, 64};
+  std::vector<int32_t> sizes = {256, 32};
   if (options.max_num_seqs) sizes = {*options.max_num_seqs};
   for (const int32_t size : sizes) {
     SimulationOptions made = simulation_options(options, size, 512);
