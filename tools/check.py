@@ -248,13 +248,20 @@ def stage_coverage():
     return PASS if run([sys.executable, "tools/fuzz_coverage.py"], RESULTS / "coverage.log") else FAIL
 
 
+def stage_mutants():
+    """Every planted bug is found by the engine's stress test (tests/mutants)."""
+    ok = run([sys.executable, "tools/mutants.py"], RESULTS / "mutants.log", timeout=3600)
+    return Count(passed=(RESULTS / "mutants.log").read_text().count(": found ("), failed=0 if ok else 1)
+
+
 def stage_soak():
     return pytest("tests/soak", "soak", timeout=3600)
 
 
 STAGES = {"layers": stage_layers, "release": stage_release, "isa": stage_isa, "e2e": stage_e2e, "tools": stage_tools,
           "asan": stage_asan, "corpora": stage_corpora, "tsan": stage_tsan, "portable": stage_portable}
-FULL_STAGES = {"tsan_kernels": stage_tsan_kernels, "coverage": stage_coverage, "fuzz": stage_fuzz, "soak": stage_soak}
+FULL_STAGES = {"tsan_kernels": stage_tsan_kernels, "coverage": stage_coverage, "fuzz": stage_fuzz,
+               "mutants": stage_mutants, "soak": stage_soak}
 
 
 def main():

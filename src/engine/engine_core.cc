@@ -139,8 +139,9 @@ void EngineCore::know_tenants() {
 
 SequenceOrigin EngineCore::origin_of(const Submission& submission) {
   const EngineRequest& request = submission.request;
-  const std::string& tenant = stats_.tenants[static_cast<size_t>(submission.tenant)].name;
-  const std::string salt = salt_of(options_.salt_tenants ? &tenant : nullptr, request.cache_salt);
+  // by name and not by number: policies that know one tenant, and the one that is for all without room, keep
+  // prefixes apart, too
+  const std::string salt = salt_of(options_.salt_tenants ? &request.tenant : nullptr, request.cache_salt);
   const int32_t shared =
       request.cache_salt.empty() ? declared_prefix(options_.shared_prefixes, request.prompt_ids) : 0;
   return {.first_id = next_sequence_,

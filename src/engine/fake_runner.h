@@ -3,7 +3,8 @@
 // error.
 //
 // The work is done in collect(), as late as a device may do it, so that a block given away between launch and
-// collect is noticed. Blocks that no step has written in this life of the block hold poison.
+// collect is noticed. Blocks that no step has written yet, and those that a test has poisoned, hold no
+// position.
 #pragma once
 
 #include <algorithm>
@@ -46,11 +47,18 @@ inline int32_t draw_token(const std::vector<uint64_t>& contexts, const SamplingP
   return token;
 }
 
+/// Does it matter to the toy model in which form a token was computed?
+enum class ToyForms : uint8_t { kMatter, kAreAlike };
+
+inline TokenForm form_for(ToyForms forms, TokenForm form) {
+  return forms == ToyForms::kMatter ? form : TokenForm::kPrompt;
+}
+
 /// What a request must give, computed from the text alone: no blocks, no steps.
 inline std::vector<int32_t> expected_tokens(const RunnerInfo& info, const std::vector<int32_t>& prompt,
                                             SamplingParams sampling, int32_t choice, int32_t count,
-                                            const std::vector<int32_t>& stop_ids = {},
-                                            int32_t min_tokens = 0) {
+                                            const std::vector<int32_t>& stop_ids = {}, int32_t min_tokens = 0,
+                                            ToyForms forms = ToyForms::kMatter) {
   sampling.choice += static_cast<uint32_t>(choice);
   std::vector<int32_t> output;
   std::vector<int32_t> all = prompt;
@@ -61,8 +69,9 @@ inline std::vector<int32_t> expected_tokens(const RunnerInfo& info, const std::v
       ContextHash hash;
       const auto size = static_cast<int32_t>(all.size());
       for (int32_t i = group.window > 0 ? std::max(0, size - group.window) : 0; i < size; ++i) {
+        const bool in_prompt = i < static_cast<int32_t>(prompt.size());
         hash.add(i, all[static_cast<size_t>(i)],
-                 i < static_cast<int32_t>(prompt.size()) ? TokenForm::kPrompt : TokenForm::kOutput);
+                 form_for(forms, in_prompt ? TokenForm::kPrompt : TokenForm::kOutput));
       }
       contexts.push_back(hash.value());
     }
@@ -78,7 +87,8 @@ inline std::vector<int32_t> expected_tokens(const RunnerInfo& info, const std::v
 
 class FakeRunner : public Runner {
  public:
-  explicit FakeRunner(RunnerInfo info) : info_(std::move(info)) {
+  explicit FakeRunner(RunnerInfo info, ToyForms forms = ToyForms::kMatter)
+      : info_(std::move(info)), forms_(forms) {
     for (const RunnerCacheGroup& group : info_.groups) {
       memory_.emplace_back(static_cast<size_t>(group.num_blocks) * static_cast<size_t>(group.block_tokens));
     }
@@ -109,6 +119,13 @@ class FakeRunner : public Runner {
       result.rows.push_back(std::move(one));
     }
     return result;
+  }
+
+  /// What the block held is gone: to be called for blocks that are handed out (or free), before they are
+  /// written.
+  void poison(size_t group, int32_t block) {
+    const int32_t size = info_.groups[group].block_tokens;
+    for (int32_t i = 0; i < size; ++i) memory_[group][index(block * size + i)] = {};
   }
 
   std::function<Status(const StepPlan&)> on_launch, on_collect;
@@ -170,7 +187,7 @@ class FakeRunner : public Runner {
         if (position >= info_.max_model_len)
           return internal_error("position {} is over the context", position);
         ASSIGN_OR_RETURN(const int32_t slot, slot_of(row, g, position));
-        memory_[g][index(slot)] = {position, row.tokens[i], row.form};
+        memory_[g][index(slot)] = {position, row.tokens[i], form_for(forms_, row.form)};
       }
     }
     return OkStatus();
@@ -224,6 +241,7 @@ class FakeRunner : public Runner {
 
  private:
   RunnerInfo info_;
+  const ToyForms forms_;
   std::vector<std::vector<Record>> memory_;
   std::map<Ticket, StepPlan> launched_;
   Ticket next_ticket_ = 0;

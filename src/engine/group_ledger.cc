@@ -1,5 +1,7 @@
 #include "engine/group_ledger.h"
 
+#include <algorithm>
+
 #include "base/check.h"
 
 namespace hadal {
@@ -69,11 +71,22 @@ int32_t GroupLedger::take_more(AccountId account, const std::vector<BlockId>& ta
 
 bool GroupLedger::take_blocks(AccountId account, int32_t count) {
   if (count == 0) return true;
-  takes_.push_back({account, count});
+  takes_.push_back({account, count, false});
   for (int32_t i = 0; i < count; ++i) {
     if (!apply_take(account)) return false;
   }
   return true;
+}
+
+void GroupLedger::set_aside(AccountId account, int32_t blocks) {
+  takes_.push_back({account, blocks, true});
+  CHECK(rebuild());
+}
+
+void GroupLedger::end_aside(AccountId account) {
+  const auto ended = [account](const Take& take) { return take.aside && take.account == account; };
+  takes_.erase(std::remove_if(takes_.begin(), takes_.end(), ended), takes_.end());
+  CHECK(rebuild());
 }
 
 void GroupLedger::give_back(const std::vector<BlockId>& table) {

@@ -27,7 +27,6 @@ class GroupLedger {
   int32_t held(AccountId account) const { return now_[index(account)].held; }
   int32_t floor(AccountId account) const { return now_[index(account)].floor; }
   int32_t ceiling(AccountId account) const { return now_[index(account)].ceiling; }
-  bool has_ceiling(AccountId account) const { return ceiling(account) < view_.pool->total(); }
   /// Blocks that the account may still take before its usage reaches its floor.
   int32_t below_floor(AccountId account) const { return now_[index(account)].lack; }
   bool over_floor(AccountId account) const { return held(account) > floor(account); }
@@ -43,6 +42,9 @@ class GroupLedger {
   int32_t take(AccountId account, const std::vector<BlockId>& table, int32_t from, int32_t to);
   /// More tokens for the grant that was made last for this table: [from, before) is its own.
   int32_t take_more(AccountId account, const std::vector<BlockId>& table, int32_t before, int32_t to);
+  /// Keeps blocks, which must be available, for a head that has claimed them; as if taken until end_aside().
+  void set_aside(AccountId account, int32_t blocks);
+  void end_aside(AccountId account);
   /// A preempted sequence's blocks.
   void give_back(const std::vector<BlockId>& table);
   /// Holds a hit's blocks. False, and nothing has changed, if then the takes so far would not fit any more.
@@ -59,6 +61,7 @@ class GroupLedger {
   struct Take {
     AccountId account = 0;
     int32_t blocks = 0;
+    bool aside = false;
   };
   static size_t index(AccountId account) { return static_cast<size_t>(account); }
   bool rebuild();

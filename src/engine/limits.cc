@@ -174,10 +174,8 @@ StatusOr<CacheShares> CacheShares::create(const EngineOptions& options,
   shares.groups_ = groups;
   for (const CacheGroupSpec& group : groups) {
     int64_t shared = 0;
-    // what lies before a window is not kept for anybody
-    for (const std::vector<int32_t>& prefix : options.shared_prefixes) {
-      if (group.window <= 0) shared += static_cast<int64_t>(prefix.size()) / group.block_tokens;
-    }
+    for (const std::vector<int32_t>& prefix : options.shared_prefixes)
+      shared += static_cast<int64_t>(prefix.size()) / group.block_tokens;
     int64_t floors = shared;
     for (const TenantSettings& tenant : options.tenants)
       floors += static_cast<int64_t>(tenant.kv_floor * (group.num_blocks - 1));

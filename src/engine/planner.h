@@ -18,7 +18,7 @@ class Planner {
   StepDecision run();
 
  private:
-  enum class VictimKind : uint8_t { kLeader, kDecode, kFloor };
+  enum class VictimKind : uint8_t { kLeader, kAnybody, kDecode, kFloor };
   /// Why a tenant's turn is over (rule 4).
   enum class Turn : uint8_t { kOpen, kOver, kNoPlaces };
 
@@ -31,7 +31,7 @@ class Planner {
     Turn turn = Turn::kOpen;
     bool ran = false;                 // has a grant in this step
     bool entitled = false;            // its head may be admitted although the step preempted
-    bool entitled_to_blocks = false;  // and only its own tenant's needs stand before its own
+    bool entitled_to_blocks = false;  // and what it needs is set aside for it
   };
 
   // the rule, planner.cc
@@ -45,6 +45,7 @@ class Planner {
   void claim_for(TenantId tenant);
   bool claim_places(TenantId tenant, const SequenceView& head);
   bool claim_blocks(TenantId tenant, size_t head);
+  bool has_floor(TenantId tenant) const;
   bool over_ceiling(TenantId tenant, size_t head);
   int64_t need_of(TenantId tenant, size_t index, size_t group);
   std::optional<int32_t> places_victim(TenantId tenant, const std::vector<int32_t>& fair,
@@ -61,7 +62,7 @@ class Planner {
   TenantId next_tenant() const;
   bool serve_next_prompt(TenantId tenant);
   Turn admit_next(TenantId tenant);
-  bool whole_length_fits(const SequenceView& next, const PrefixHit& hit, const Tenant& tenant) const;
+  bool whole_length_fits(const SequenceView& next, const PrefixHit& hit) const;
   void blocks_still_needed(size_t group, TenantId tenant, int64_t* all, int64_t* own) const;
   std::optional<double> allowance(TenantId tenant) const;
   int32_t tokens_within(const SequenceView& sequence, double charge) const;

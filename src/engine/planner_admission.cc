@@ -103,21 +103,26 @@ Planner::Turn Planner::admit_next(TenantId tenant) {
 
   const PrefixHit& hit = hit_of(tenant, one.next_waiting);
   const bool alone = state_.running.empty() && decision_.grants.empty();
+  const bool claimed = one.entitled_to_blocks;  // then its hit is held and its blocks are set aside
   size_t held = 0;
-  while (held < ledgers_.size() && ledgers_[held].hold(hit.tables[held])) ++held;
+  while (!claimed && held < ledgers_.size() && ledgers_[held].hold(hit.tables[held])) ++held;
   const auto undo = [&] {
     while (held > 0) ledgers_[--held].drop_last_hold();
   };
+  for (size_t g = 0; claimed && g < ledgers_.size(); ++g) ledgers_[g].end_aside(account_of_tenant(tenant));
   SequenceView sequence = next;
   sequence.computed = hit.tokens;
   sequence.charged = std::max(sequence.charged, hit.tokens);
   sequence.tables = &hit.tables;
-  if (held < ledgers_.size() || (!alone && !whole_length_fits(sequence, hit, one))) {
+  const bool fits = claimed || (held == ledgers_.size() && (alone || whole_length_fits(sequence, hit)));
+  if (!fits) {
     undo();
     return Turn::kOver;
   }
   int32_t want = std::min(piece_of(sequence), tokens_left_);
-  if (const auto most = allowance(tenant)) want = std::min(want, tokens_within(sequence, *most));
+  // who was preempted for, runs
+  if (const auto most = allowance(tenant))
+    want = std::min(want, std::max(tokens_within(sequence, *most), entitled ? 1 : 0));
   Grant grant = make_grant(sequence, fitting(sequence, want), budget_.chunk > 0 ? piece_of(sequence) : 1);
   if (grant.tokens == 0) {
     undo();
@@ -156,14 +161,13 @@ void Planner::blocks_still_needed(size_t g, TenantId tenant, int64_t* all, int64
   }
 }
 
-bool Planner::whole_length_fits(const SequenceView& next, const PrefixHit& hit, const Tenant& tenant) const {
+bool Planner::whole_length_fits(const SequenceView& next, const PrefixHit& hit) const {
   const AccountId account = account_of_tenant(next.tenant);
   for (size_t g = 0; g < ledgers_.size(); ++g) {
     int64_t all = 0, own = 0;
     blocks_still_needed(g, next.tenant, &all, &own);
     const int64_t need = std::max<int64_t>(0, whole_need(next, g) - blocks_in(hit.tables[g]));
-    const int64_t before = tenant.entitled_to_blocks ? own : all;
-    if (need + before > ledgers_[g].available_without_ceiling(account)) return false;
+    if (need + all > ledgers_[g].available_without_ceiling(account)) return false;
     if (ledgers_[g].held(account) + need + own > ledgers_[g].ceiling(account)) return false;
   }
   return true;

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "base/check.h"
 #include "engine/planner.h"
 
 namespace hadal {
@@ -26,8 +27,9 @@ void Planner::claim_for(TenantId tenant) {
   const SequenceView& next = state_.waiting[t][head];
   const int32_t limit = state_.tenants[t].max_running;
   if (limit > 0 && tenants_[t].running_places + next.places > limit) return;
-  if (over_ceiling(tenant, head)) return;
   const bool lacks_places = total_places() + reserved_places_ + next.places > budget_.max_sequences;
+  if (lacks_places ? tenants_[t].running_places + next.places > fair_places()[t] : !has_floor(tenant)) return;
+  if (over_ceiling(tenant, head)) return;
   if (lacks_places && !claim_places(tenant, next)) return;
   const bool blocks = claim_blocks(tenant, head);
   if (!lacks_places && !blocks) return;
@@ -42,11 +44,20 @@ int64_t Planner::need_of(TenantId tenant, size_t index, size_t group) {
   return std::max<int64_t>(0, whole_need(next, group) - blocks_in(hit_of(tenant, index).tables[group]));
 }
 
+bool Planner::has_floor(TenantId tenant) const {
+  return std::any_of(ledgers_.begin(), ledgers_.end(), [tenant](const GroupLedger& ledger) {
+    return ledger.floor(account_of_tenant(tenant)) > 0;
+  });
+}
+
+/// With what its tenant's running sequences still need: would the head not be admitted?
 bool Planner::over_ceiling(TenantId tenant, size_t head) {
   const AccountId account = account_of_tenant(tenant);
   for (size_t g = 0; g < ledgers_.size(); ++g) {
-    if (!ledgers_[g].has_ceiling(account)) continue;
-    if (ledgers_[g].held(account) + need_of(tenant, head, g) > ledgers_[g].ceiling(account)) return true;
+    int64_t all = 0, own = 0;
+    blocks_still_needed(g, tenant, &all, &own);
+    if (ledgers_[g].held(account) + need_of(tenant, head, g) + own > ledgers_[g].ceiling(account))
+      return true;
   }
   return false;
 }
@@ -62,11 +73,9 @@ std::vector<int32_t> Planner::fair_places() const {
   return fair;
 }
 
-/// Preempts until there is a place for the head, if that can be.
+/// Preempts until there is a place for the head, which is within its tenant's fair ones, if that can be.
 bool Planner::claim_places(TenantId tenant, const SequenceView& head) {
-  const auto t = static_cast<size_t>(tenant);
   const std::vector<int32_t> fair = fair_places();
-  if (tenants_[t].running_places + head.places > fair[t]) return false;
   std::vector<int32_t> places, chosen;
   for (const Tenant& one : tenants_) places.push_back(one.running_places);
   int32_t lacking = total_places() + reserved_places_ + head.places - budget_.max_sequences;
@@ -99,20 +108,20 @@ std::optional<int32_t> Planner::places_victim(TenantId tenant, const std::vector
   return std::nullopt;
 }
 
-/// Preempts until the head's need, which lies within its tenant's floor, is available in every group.
+/// Preempts until the head's need, which lies within its tenant's floor, is available in every group, and
+/// sets it aside.
 bool Planner::claim_blocks(TenantId tenant, size_t head) {
   const auto t = static_cast<size_t>(tenant);
   const AccountId account = account_of_tenant(tenant);
-  const bool has_floor = std::any_of(ledgers_.begin(), ledgers_.end(), [account](const GroupLedger& ledger) {
-    return ledger.floor(account) > 0;
-  });
-  if (!has_floor) return false;
+  if (!has_floor(tenant)) return false;
   const SequenceView& next = state_.waiting[t][head];
   const PrefixHit& hit = hit_of(tenant, head);
   std::vector<int64_t> need(ledgers_.size());
   for (size_t g = 0; g < ledgers_.size(); ++g) {
     need[g] = need_of(tenant, head, g);
-    if (need[g] > ledgers_[g].below_floor(account)) return false;
+    int64_t all = 0, own = 0;
+    blocks_still_needed(g, tenant, &all, &own);
+    if (need[g] + own > ledgers_[g].below_floor(account)) return false;
   }
   for (size_t g = 0; g < ledgers_.size(); ++g) {
     while (true) {
@@ -122,6 +131,10 @@ bool Planner::claim_blocks(TenantId tenant, size_t head) {
       if (enough) break;
       if (!preempt_victim(VictimKind::kFloor, next, g)) return false;
     }
+  }
+  for (size_t g = 0; g < ledgers_.size(); ++g) {
+    CHECK(ledgers_[g].hold(hit.tables[g]));
+    ledgers_[g].set_aside(account, static_cast<int32_t>(need[g]));
   }
   return true;
 }
@@ -144,6 +157,8 @@ bool Planner::is_candidate(VictimKind kind, const SequenceView& victim, const Se
   switch (kind) {
     case VictimKind::kLeader:
       return own || over;
+    case VictimKind::kAnybody:
+      return true;
     case VictimKind::kFloor:
       return !own && over;
     case VictimKind::kDecode:
@@ -165,6 +180,8 @@ bool Planner::preempt_victim(VictimKind kind, const SequenceView& sequence, size
     found = static_cast<int32_t>(i);
     break;
   }
+  // what is over a floor may be held by sequences of tenants that are not: hits on another account's blocks
+  if (found < 0 && kind == VictimKind::kLeader) return preempt_victim(VictimKind::kAnybody, sequence, group);
   if (found < 0) return false;
   preempt(found);
   return true;

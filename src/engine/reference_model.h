@@ -1,327 +1,190 @@
-// For tests: the scheduler's rules and the cache's bookkeeping written a second time, slowly, over maps,
-// sharing no code with them. Blocks are names (which sequence wrote which block), not numbers; nothing is
-// incremental.
+// For tests: the engine's slow twin. What docs/contracts/scheduler.md and kv-cache.md say, written a second
+// time over maps, sharing no code with the engine, the planner or the cache:
 //
-// It answers for every step: who is preempted, who runs with how many tokens, how many blocks are then in
-// use. It reads nothing of the engine but the requests, and of each step which sequences have ended.
+//   reference_cache.h   blocks, accounts, prefix cache
+//   reference_state.h   sequences, tenants, limits
+//   reference_trial.h   a step as far as it is decided: tokens, rows, places, counters, blocks; victims
+//   reference_rule.h    the rule: who is refused, preempted, admitted, who runs with how many tokens
+//   reference_model.h   what happens with a decision: commit, collect, the tenants' counters
+//
+// It reads nothing of the engine but the requests, the tokens that came out, which sequences ended, and the
+// block tables that the runner got (to learn which cached block went, and to hold that against the rule).
+//
+//   RefStep step = model.decide(now, rate);
+//   model.commit(step, pick);  model.collected(step);  model.token(key, id);  model.end(key);
+//   model.leave(request);
 #pragma once
 
-#include <algorithm>
-#include <map>
-#include <set>
-#include <tuple>
-#include <utility>
-#include <vector>
+#include <fmt/format.h>
+
+#include "engine/reference_rule.h"
 
 namespace hadal::testing {
 
 class ReferenceModel {
  public:
-  struct Group {
-    int block_tokens = 0, usable = 0, window = 0;
-  };
-  struct Limits {
-    int tokens = 0, rows = 0, sequences = 0, chunk = 0;
-  };
-  using Key = std::pair<unsigned long long, int>;  // request, choice
-
-  ReferenceModel(std::vector<Group> groups, Limits limits) : groups_(std::move(groups)), limits_(limits) {}
-
-  void arrive(unsigned long long request, int prompt, int choices, bool wants_logits) {
-    Seq seq;
-    seq.prompt = prompt;
-    seq.choices = choices;
-    seq.logits_row = wants_logits;
-    all_[{request, 0}] = seq;
+  ReferenceModel(const RefLimits& limits, const std::vector<ReferenceCache::Group>& groups,
+                 bool forms_count) {
+    state_.limits = limits;
+    state_.cache = ReferenceCache(groups, forms_count);
   }
 
-  /// A sequence ended (or its whole request was cancelled: end() for all choices; unknown keys are fine).
-  void end(Key key) { all_.erase(key); }
+  /// Limits per group. The shared account comes first, then one for each tenant.
+  void add_shared_account(const std::vector<ReferenceCache::Limits>& limits) {
+    state_.cache.add_account(limits);
+  }
+  int add_tenant(double weight, int max_running, const std::vector<ReferenceCache::Limits>& limits) {
+    state_.cache.add_account(limits);
+    state_.tenants.push_back({weight, max_running, 0.0, 0});
+    return static_cast<int>(state_.tenants.size()) - 1;
+  }
 
-  struct Step {
-    std::vector<Key> preempted;  // in order
-    std::map<Key, int> tokens;   // who runs with how many
-  };
+  void arrive(unsigned long long request, const RefSequence& first) {
+    state_.sequences[{request, 0}] = first;
+    tenant_of_[request] = first.tenant;
+    RefTenant& tenant = state_.tenants[static_cast<size_t>(first.tenant)];
+    note_virtual_time();
+    if (tenant.requests++ == 0) tenant.counter = std::max(tenant.counter, virtual_time_);
+    note_virtual_time();
+  }
+  /// A sequence ended; unknown ones are fine.
+  void end(const RefKey& key) {
+    state_.cache.release(key);
+    state_.sequences.erase(key);
+  }
+  /// All of a request has ended.
+  void leave(unsigned long long request) {
+    --state_.tenants[static_cast<size_t>(tenant_of_.at(request))].requests;
+    note_virtual_time();
+  }
+  void token(const RefKey& key, int id) { state_.sequences.at(key).text.tokens.push_back(id); }
+  void forget_prefixes() { state_.cache.forget(); }
 
-  Step step() {
-    Step out;
-    const std::vector<Key> running = keys(true);
-    if (!running.empty()) serve_oldest(running, out);
-    for (const Key& key : running) {
-      if (!alive(key) || out.tokens.count(key) || !decoding(key)) continue;
-      if (key == running[0]) continue;
-      if (total(out) >= limits_.tokens || rows(out) >= limits_.rows) break;
-      while (room(key, 1, out) < 1 && preempt_after(key, out)) {
+  RefStep decide(double now, double tokens_per_second) const {
+    return ReferenceRule(state_, now, tokens_per_second).decide();
+  }
+
+  /// `pick` says which block the engine took where; the twin's faults() are those that it must not have
+  /// taken.
+  void commit(const RefStep& step, const ReferenceCache::Pick& pick) {
+    for (const RefKey& key : step.preempted) {
+      RefSequence& one = state_.sequences.at(key);
+      state_.cache.release(key);
+      one.runs = false;
+      one.computed = 0;
+      ++one.preemptions;
+    }
+    for (const auto& [key, tokens] : step.hits) {
+      state_.cache.hold(key, state_.at(key).text, tokens);
+      state_.sequences.at(key).computed = tokens;
+    }
+    for (const RefKey& key : step.order) {
+      RefSequence& one = state_.sequences.at(key);
+      const int to = one.computed + step.tokens.at(key);
+      if (!state_.cache.write(key, state_.account(key), one.computed, to, pick)) {
+        faults_.push_back("the twin finds no block for a grant of its own");
       }
-      if (room(key, 1, out) >= 1) out.tokens[key] = 1;
+      charge(one, to);
+      one.runs = one.has_run = true;
     }
-    for (const Key& key : running) {
-      if (!alive(key) || out.tokens.count(key) || decoding(key) || key == running[0]) continue;
-      if (total(out) >= limits_.tokens) break;
-      const int want = std::min(piece(key), limits_.tokens - total(out));
-      grant(key, room(key, want, out), limits_.chunk > 0 ? piece(key) : 1, out);
+    note_virtual_time();
+  }
+
+  /// The committed step has been computed: tokens are in the cache, finished prompts have their choices.
+  void collected(const RefStep& step) {
+    for (const RefKey& key : step.order) {
+      RefSequence& one = state_.sequences.at(key);
+      one.computed += step.tokens.at(key);
+      state_.cache.publish(key, one.text, one.computed);
+      state_.cache.trim(key, one.computed);
+      if (one.computed >= one.text.prompt) bear_choices(key, one);
     }
-    if (out.preempted.empty()) admit(running, out);
+  }
+
+  const RefState& state() const { return state_; }
+  /// For a failure's message: limits, tenants and sequences as they stand before a step, and what is decided.
+  std::string describe(const RefStep& step) const {
+    const RefLimits& limits = state_.limits;
+    std::string out =
+        fmt::format("\ntokens {} rows {} places {} chunk {} threshold {} idle {}", limits.tokens, limits.rows,
+                    limits.places, limits.chunk, limits.threshold, limits.only_when_idle);
+    for (size_t g = 0; g < state_.cache.groups(); ++g) {
+      const ReferenceCache::Group& group = state_.cache.group(g);
+      out += fmt::format("\ngroup {}: {} blocks of {}, window {}; held+cached/floor/ceiling:", g,
+                         group.usable, group.block_tokens, group.window);
+      for (int a = 0; a < static_cast<int>(state_.cache.accounts()); ++a) {
+        const ReferenceCache::Counts counts = state_.cache.counts(g, a);
+        out += fmt::format(" {}+{}/{}/{}", counts.held, counts.cached, state_.cache.floor(g, a),
+                           state_.cache.ceiling(g, a));
+      }
+    }
+    for (size_t t = 0; t < state_.tenants.size(); ++t) {
+      const RefTenant& one = state_.tenants[t];
+      out += fmt::format("\ntenant {}: weight {} counter {} requests {} max running {}", t, one.weight,
+                         one.counter, one.requests, one.max_running);
+    }
+    for (const auto& [key, one] : state_.sequences) {
+      out += fmt::format(
+          "\n{} {}.{} of {}: priority {} prompt {} known {} computed {} charged {} places {} preempted {}{}",
+          one.runs ? "runs" : "waits", key.first, key.second, one.tenant, one.priority, one.text.prompt,
+          one.known(), one.computed, one.charged, one.places, one.preemptions,
+          one.returns_logits ? " logits" : "");
+      for (size_t g = 0; g < state_.cache.groups(); ++g)
+        out += fmt::format(" holds {}", state_.cache.indices(g, key).size());
+    }
+    const auto list = [&out](const char* what, const std::vector<RefKey>& keys) {
+      out += fmt::format("\n{}:", what);
+      for (const RefKey& key : keys) out += fmt::format(" {}.{}", key.first, key.second);
+    };
+    list("refused", step.refused);
+    list("preempted", step.preempted);
+    list("granted", step.order);
+    list("floor claims", step.floor_claims);
+    return out + "\n";
+  }
+  /// Blocks that the last commit took: (group, the engine's number).
+  std::vector<std::pair<size_t, int>> taken() { return state_.cache.taken(); }
+  std::vector<std::string> faults() {
+    std::vector<std::string> out = state_.cache.faults();
+    out.insert(out.end(), faults_.begin(), faults_.end());
+    faults_.clear();
     return out;
-  }
-
-  /// The step has been computed: tokens are in the cache, finished prompts have their choices.
-  void apply(const Step& step) {
-    for (const auto& [key, count] : step.tokens) {
-      Seq& seq = all_[key];
-      if (!seq.runs) seq.runs = true;
-      const int to = seq.computed + count;
-      for (size_t g = 0; g < groups_.size(); ++g) write(key, g, seq.computed, to);
-      seq.computed = to;
-    }
-    for (const auto& [key, count] : step.tokens) {
-      for (size_t g = 0; g < groups_.size(); ++g) forget_before_window(all_[key], g);
-      if (all_[key].computed != all_[key].prompt || all_[key].born) continue;
-      all_[key].born = true;
-      const int choices = all_[key].choices;
-      all_[key].choices = 1;
-      all_[key].logits_row = false;
-      for (int c = 1; c < choices; ++c) {
-        Seq twin = all_[key];
-        all_[{key.first, c}] = twin;
-      }
-    }
-  }
-
-  /// A sequence got a token.
-  void token(Key key) { ++all_[key].outputs; }
-
-  int blocks_in_use() const {
-    int sum = 0;
-    for (size_t g = 0; g < groups_.size(); ++g) sum += static_cast<int>(used(g).size());
-    return sum;
   }
 
  private:
-  using Block = std::tuple<Key, int, int>;  // writer, index, how many times it was written anew
-  struct Seq {
-    int prompt = 0, outputs = 0, computed = 0, choices = 1;
-    bool runs = false, born = false, logits_row = false;
-    std::map<size_t, std::map<int, Block>> blocks;  // group -> index -> block
-  };
-
-  bool alive(const Key& key) const { return all_.count(key) && all_.at(key).runs; }
-  int known(const Key& key) const { return all_.at(key).prompt + all_.at(key).outputs; }
-  int remaining(const Key& key) const { return known(key) - all_.at(key).computed; }
-  bool decoding(const Key& key) const {
-    return remaining(key) == 1 && all_.at(key).computed >= all_.at(key).prompt;
-  }
-  std::vector<Key> keys(bool runs) const {
-    std::vector<Key> out;
-    for (const auto& [key, seq] : all_) {
-      if (seq.runs == runs) out.push_back(key);
+  void charge(RefSequence& one, int to) {
+    double cost = 0;
+    for (int i = std::max(one.computed, one.charged); i < to; ++i) {
+      cost += i < one.text.prompt ? 1.0 : state_.limits.output_cost;
     }
-    return out;
+    RefTenant& tenant = state_.tenants[static_cast<size_t>(one.tenant)];
+    tenant.counter += cost / tenant.weight;
+    one.charged = std::max(one.charged, to);
   }
-  int piece(const Key& key) const {
-    return std::min(remaining(key), limits_.chunk > 0 ? limits_.chunk : limits_.tokens);
+  void bear_choices(const RefKey& key, RefSequence& one) {
+    if (std::exchange(one.born, true)) return;
+    const int choices = std::exchange(one.places, 1);
+    one.returns_logits = false;
+    for (int c = 1; c < choices; ++c) {
+      const RefKey twin{key.first, c};
+      state_.sequences[twin] = one;
+      state_.sequences[twin].preemptions = 0;
+      state_.cache.fork(key, twin);
+    }
   }
-  static int total(const Step& step) {
-    int sum = 0;
-    for (const auto& [key, count] : step.tokens) sum += count;
-    return sum;
-  }
-  int rows_of(const Key& key, int count) const {
-    const Seq& seq = all_.at(key);
-    const int to = seq.computed + count;
-    if (seq.computed < seq.prompt && to > seq.prompt) return 2;
-    if (to == seq.prompt && seq.outputs == 0) return seq.choices + (seq.logits_row ? 1 : 0);
-    return 1;
-  }
-  int rows(const Step& step) const {
-    int sum = 0;
-    for (const auto& [key, count] : step.tokens) sum += rows_of(key, count);
-    return sum;
+  /// The highest value that the lowest counter of active tenants has had.
+  void note_virtual_time() {
+    std::optional<double> lowest;
+    for (const RefTenant& tenant : state_.tenants) {
+      if (tenant.requests > 0) lowest = std::min(tenant.counter, lowest.value_or(tenant.counter));
+    }
+    virtual_time_ = std::max(virtual_time_, lowest.value_or(virtual_time_));
   }
 
-  std::set<Block> used(size_t g) const {
-    std::set<Block> out;
-    for (const auto& [key, seq] : all_) {
-      const auto found = seq.blocks.find(g);
-      if (found == seq.blocks.end()) continue;
-      for (const auto& [index, block] : found->second) out.insert(block);
-    }
-    return out;
-  }
-  int holders(size_t g, const Block& block) const {
-    int count = 0;
-    for (const auto& [key, seq] : all_) {
-      const auto found = seq.blocks.find(g);
-      if (found == seq.blocks.end()) continue;
-      for (const auto& [index, held] : found->second) count += held == block ? 1 : 0;
-    }
-    return count;
-  }
-
-  /// Free blocks of a group once everything decided so far has been written: tried out on a copy.
-  int free_after(size_t g, const Step& so_far) const {
-    ReferenceModel copy = *this;
-    for (const Key& key : so_far_order(so_far)) {
-      if (copy.all_.count(key))
-        copy.write(key, g, copy.all_[key].computed, copy.all_[key].computed + so_far.tokens.at(key));
-    }
-    return groups_[g].usable - static_cast<int>(copy.used(g).size());
-  }
-  /// Does writing [computed, computed + count) fit after the rest of the step?
-  bool fits(const Key& key, int count, const Step& so_far, const std::vector<int>& spare) const {
-    for (size_t g = 0; g < groups_.size(); ++g) {
-      ReferenceModel copy = *this;
-      for (const Key& other : so_far_order(so_far)) {
-        copy.write(other, g, copy.all_[other].computed, copy.all_[other].computed + so_far.tokens.at(other));
-      }
-      const int before = static_cast<int>(copy.used(g).size());
-      copy.write(key, g, copy.all_[key].computed, copy.all_[key].computed + count);
-      const int grown = static_cast<int>(copy.used(g).size()) - before;
-      const int left = groups_[g].usable - before - (spare.empty() ? 0 : spare[g]);
-      if (grown > 0 && grown > left) return false;
-    }
-    return true;
-  }
-  std::vector<Key> so_far_order(const Step& step) const {
-    std::vector<Key> out;
-    for (const auto& [key, count] : step.tokens) out.push_back(key);
-    return out;
-  }
-  int room(const Key& key, int want, const Step& so_far, const std::vector<int>& spare = {}) const {
-    while (want > 0 && !fits(key, want, so_far, spare)) --want;
-    return want;
-  }
-
-  void write(const Key& key, size_t g, int from, int to) {
-    const int size = groups_[g].block_tokens;
-    for (int index = from / size; index * size < to; ++index) {
-      std::map<int, Block>& mine = all_[key].blocks[g];
-      const auto found = mine.find(index);
-      if (found == mine.end() || holders(g, found->second) > 1) mine[index] = {key, index, ++writes_};
-    }
-  }
-  void forget_before_window(Seq& seq, size_t g) {
-    const int window = groups_[g].window, size = groups_[g].block_tokens;
-    if (window == 0) return;
-    std::map<int, Block>& mine = seq.blocks[g];
-    for (auto at = mine.begin(); at != mine.end();) {
-      const bool last_is_before = at->first * size + size - 1 < seq.computed - window + 1;
-      at = last_is_before ? mine.erase(at) : std::next(at);
-    }
-  }
-
-  bool preempt_after(const Key& key, Step& out) {
-    for (auto at = all_.rbegin(); at != all_.rend() && at->first > key; ++at) {
-      if (!at->second.runs) continue;
-      at->second.runs = false;
-      at->second.computed = 0;
-      at->second.blocks.clear();
-      out.preempted.push_back(at->first);
-      return true;
-    }
-    return false;
-  }
-
-  void serve_oldest(const std::vector<Key>& running, Step& out) {
-    const Key key = running[0];
-    int want = piece(key), least = want;
-    if (limits_.chunk == 0) {
-      int others = 0;
-      std::vector<int> spare(groups_.size(), 0);
-      for (const Key& other : running) {
-        if (other == key || !decoding(other)) continue;
-        ++others;
-        for (size_t g = 0; g < groups_.size(); ++g) {
-          ReferenceModel copy = *this;
-          copy.write(other, g, copy.all_[other].computed, copy.all_[other].computed + 1);
-          const auto& mine = all_.at(other).blocks;
-          const auto had = mine.find(g);
-          const auto& now = copy.all_[other].blocks[g];
-          for (const auto& [index, block] : now) {
-            const bool same = had != mine.end() && had->second.count(index) && had->second.at(index) == block;
-            spare[g] += same ? 0 : 1;
-          }
-        }
-      }
-      want = std::max(1, std::min(want, limits_.tokens - others));
-      want = std::max(1, room(key, want, out, spare));
-      least = 1;
-    }
-    while (room(key, want, out) < least && preempt_after(key, out)) {
-    }
-    grant(key, room(key, want, out), least, out);
-  }
-
-  void grant(const Key& key, int count, int least, Step& out) {
-    const Seq& seq = all_.at(key);
-    if (count > 0 && rows_of(key, count) + rows(out) > limits_.rows) {
-      const bool both = seq.computed < seq.prompt && seq.computed + count > seq.prompt;
-      count = both && rows(out) < limits_.rows ? seq.prompt - seq.computed : 0;
-      least = std::min(least, 1);
-    }
-    if (count >= least && count > 0 && count + total(out) <= limits_.tokens) out.tokens[key] = count;
-  }
-
-  /// Most blocks of a group that `tokens` tokens hold at once: by walking.
-  int need(size_t g, int tokens) const {
-    const Group& group = groups_[g];
-    const int all = (tokens + group.block_tokens - 1) / group.block_tokens;
-    if (group.window == 0) return all;
-    const int length = group.window - 1 + (limits_.chunk > 0 ? limits_.chunk : 1);
-    int most = 0;  // blocks that `length` consecutive positions touch, for every beginning
-    for (int at = 0; at < group.block_tokens; ++at) {
-      most = std::max(most, (at + length - 1) / group.block_tokens + 1);
-    }
-    return length > 0 ? std::min(all, most) : 0;
-  }
-
-  void admit(const std::vector<Key>& running, Step& out) {
-    int places = 0;
-    for (const Key& key : running) places += all_.at(key).choices;
-    std::set<Key> admitted;
-    bool first = true;
-    for (const Key& key : keys(false)) {
-      if (total(out) >= limits_.tokens || rows(out) >= limits_.rows) return;
-      if (places + all_.at(key).choices > limits_.sequences) return;
-      const bool alone = running.empty() && first;
-      first = false;
-      for (size_t g = 0; g < groups_.size() && !alone; ++g) {
-        int promised = 0;
-        std::vector<Key> others = running;
-        others.insert(others.end(), admitted.begin(), admitted.end());
-        for (const Key& other : others) promised += still_needed(other, g, out);
-        if (need(g, known(key)) + promised > free_after(g, out)) return;
-      }
-      const int want = std::min(piece(key), limits_.tokens - total(out));
-      grant(key, room(key, want, out), limits_.chunk > 0 ? piece(key) : 1, out);
-      if (!out.tokens.count(key)) return;
-      places += all_.at(key).choices;
-      admitted.insert(key);
-    }
-  }
-
-  /// Blocks that a sequence will still take for the tokens it already has, beyond this step.
-  int still_needed(const Key& key, size_t g, const Step& step) const {
-    const Seq& seq = all_.at(key);
-    const auto granted = step.tokens.find(key);
-    const int count = granted == step.tokens.end() ? 0 : granted->second;
-    const bool waiting = !seq.runs;
-    if (!waiting && count == remaining(key)) return 0;
-    const auto found = seq.blocks.find(g);
-    std::set<int> held;
-    if (found != seq.blocks.end()) {
-      for (const auto& [index, block] : found->second) held.insert(index);
-    }
-    const int size = groups_[g].block_tokens;
-    for (int i = seq.computed / size; i * size < seq.computed + count; ++i) held.insert(i);
-    const int left = need(g, known(key)) - static_cast<int>(held.size());
-    return waiting ? left : std::max(0, left);
-  }
-
-  std::vector<Group> groups_;
-  Limits limits_;
-  std::map<Key, Seq> all_;
-  int writes_ = 0;
+  RefState state_;
+  std::map<unsigned long long, int> tenant_of_;
+  double virtual_time_ = 0.0;
+  std::vector<std::string> faults_;
 };
 
 }  // namespace hadal::testing

@@ -59,7 +59,7 @@ struct TenantView {
   bool active = false;
 };
 
-/// `running` in order. `waiting`: per tenant in order, as many as a step could admit (at least one).
+/// `running` in order. `waiting`: per tenant in order, as many as a step could admit and one more.
 struct PlanState {
   std::vector<SequenceView> running;
   std::vector<std::vector<SequenceView>> waiting;  // by tenant
@@ -94,7 +94,7 @@ struct Grant {
   WaitingIndex waiting;
   int32_t tokens = 0;
   double charge = 0.0;              // virtual tokens, over the weight
-  std::vector<int32_t> new_blocks;  // per group
+  std::vector<int32_t> new_blocks;  // per group, at most: a preemption later in the plan may spare a copy
   PrefixHit hit;                    // of an admitted sequence
 };
 

@@ -1,6 +1,8 @@
 #include "engine/step_builder.h"
 
 #include <algorithm>
+#include <map>
+#include <set>
 
 #include "base/check.h"
 
@@ -107,27 +109,6 @@ class Rows {
   std::vector<StepRow> output_rows_, prompt_rows_, draw_rows_;
 };
 
-Status check_blocks(const StepDecision& decision, const KvCache& cache) {
-  for (size_t g = 0; g < cache.groups().size(); ++g) {
-    int64_t wanted = 0, hits = 0;
-    for (const Grant& grant : decision.grants) {
-      wanted += grant.new_blocks[g];
-      if (!grant.admitted) continue;
-      for (const BlockId block : grant.hit.tables[g]) {
-        if (block != kNullBlock && cache.pool(g).refs(block) == 0)
-          ++hits;  // counted twice if two share it: no matter
-      }
-    }
-    const int64_t there = cache.pool(g).free_count() + cache.pool(g).cached_count();
-    if (wanted > there) {
-      return internal_error(
-          "the plan takes {} blocks of cache group {} beside {} hits, {} are free or cached", wanted,
-          cache.groups()[g].name, hits, there);
-    }
-  }
-  return OkStatus();
-}
-
 /// The decision's sequences; its indices are into the lists as they are now.
 struct Named {
   std::vector<Sequence*> refused, preempted, granted;
@@ -144,6 +125,54 @@ Named name_all(const StepDecision& decision, const SequenceLists& lists) {
   for (const Grant& grant : decision.grants)
     named.granted.push_back(grant.admitted ? waiting(grant.waiting) : running(grant.index));
   return named;
+}
+
+/// Blocks of a group that the grants take, counted as they will be taken: a copy that was planned is spared
+/// when the other holders were preempted afterwards.
+int64_t blocks_taken(const StepDecision& decision, const Named& named, const KvCache& cache, size_t g) {
+  const int32_t size = cache.groups()[g].block_tokens;
+  std::map<BlockId, int32_t> copied;  // holders that a shared block loses
+  const auto refs = [&](BlockId block) {
+    if (block == kNullBlock) return 0;
+    const auto found = copied.find(block);
+    return cache.pool(g).refs(block) - (found == copied.end() ? 0 : found->second);
+  };
+  int64_t sum = 0;
+  for (size_t i = 0; i < named.granted.size(); ++i) {
+    const Grant& grant = decision.grants[i];
+    if (grant.admitted) {
+      sum +=
+          blocks_to_take(grant.hit.tables[g], size, grant.hit.tokens, grant.hit.tokens + grant.tokens, refs);
+      continue;
+    }
+    const std::vector<BlockId>& table = named.granted[i]->blocks.tables[g];
+    const int32_t from = named.granted[i]->computed;
+    sum += blocks_to_take(table, size, from, from + grant.tokens, refs);
+    for (auto at = static_cast<size_t>(from / size); at < table.size(); ++at) {
+      if (refs(table[at]) > 1) ++copied[table[at]];
+    }
+  }
+  return sum;
+}
+
+Status check_blocks(const StepDecision& decision, const Named& named, const KvCache& cache) {
+  for (size_t g = 0; g < cache.groups().size(); ++g) {
+    std::set<BlockId> hits;  // cached ones that will be held
+    for (const Grant& grant : decision.grants) {
+      if (!grant.admitted) continue;
+      for (const BlockId block : grant.hit.tables[g]) {
+        if (block != kNullBlock && cache.pool(g).refs(block) == 0) hits.insert(block);
+      }
+    }
+    const int64_t wanted = blocks_taken(decision, named, cache, g);
+    const int64_t there = cache.pool(g).free_count() + cache.pool(g).cached_count();
+    if (wanted + static_cast<int64_t>(hits.size()) > there) {
+      return internal_error(
+          "the plan takes {} blocks of cache group {} beside {} hits, {} are free or cached", wanted,
+          cache.groups()[g].name, hits.size(), there);
+    }
+  }
+  return OkStatus();
 }
 
 void preempt(Sequence& sequence, SequenceLists& lists, KvCache& cache) {
@@ -191,9 +220,11 @@ PlanState plan_state(const SequenceLists& lists, const FairClock& clock,
                         .max_running = limits[t].max_running,
                         .waiting = static_cast<int32_t>(waiting.size()),
                         .active = clock.active(id)};
-    size_t count = std::min(waiting.size(), most);
-    for (size_t i = waiting.size(); i > count; --i) {
-      if (!waiting[i - 1]->has_run && waiting[i - 1]->deadline != MonotonicTime::max()) count = i;
+    size_t count = 0, certain = 0;  // how many are shown; of them those that cannot be refused
+    for (size_t i = 0; i < waiting.size(); ++i) {
+      const bool may_be_refused = !waiting[i]->has_run && waiting[i]->deadline != MonotonicTime::max();
+      if (may_be_refused || certain <= most) count = i + 1;
+      certain += may_be_refused ? 0 : 1;
     }
     for (size_t i = 0; i < count; ++i) state.waiting[t].push_back(view_of(*waiting[i]));
   }
@@ -213,7 +244,7 @@ StatusOr<CommittedStep> commit(const StepDecision& decision, StepId id, Sequence
     preempt(*sequence, lists, cache);
     step.preempted.push_back(sequence->id);
   }
-  RETURN_IF_ERROR(check_blocks(decision, cache));
+  RETURN_IF_ERROR(check_blocks(decision, named, cache));
 
   // hits before takes: a take may evict what nobody holds
   for (size_t i = 0; i < named.granted.size(); ++i) {

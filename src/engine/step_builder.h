@@ -44,8 +44,9 @@ struct TenantLimits {
   int32_t max_running = 0;
 };
 
-/// The scheduler's view of the lists, the counters and the cache. Of those that wait it holds as many as a
-/// step could admit, of every tenant at least the first, and all up to the last that has a deadline.
+/// The scheduler's view of the lists, the counters and the cache. Of those that wait it holds, of
+/// every tenant, as many as a step could admit and one more, which finds no place; and all up to the last that
+/// has a deadline.
 PlanState plan_state(const SequenceLists& lists, const FairClock& clock,
                      const std::vector<TenantLimits>& limits, const KvCache& cache, int32_t max_sequences);
 
