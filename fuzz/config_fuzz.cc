@@ -1,5 +1,6 @@
 // config.json and generation_config.json: what parses must be safe to compute with.
 // deps: hadal_model
+// mutator: json
 #include <cmath>
 #include <cstdint>
 #include <cstdlib>

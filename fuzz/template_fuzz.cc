@@ -1,8 +1,9 @@
 // Chat templates as hostile text: whatever compiles is rendered over a small conversation, with small limits.
 // deps: hadal_text
+// mutator: json
 //
-// Input: a template; after a zero byte, if there is one, the conversation as JSON. The encoders and the completion
-// parsers see the same conversation and text.
+// Input: a template; after a zero byte, if there is one, the conversation as JSON. The encoders and the
+// completion parsers see the same conversation and text.
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
@@ -13,6 +14,7 @@
 #include "text/chat_template.h"
 #include "text/encoders/completion_parser.h"
 #include "text/jinja/template.h"
+#include "text/jinja/unicode.h"
 #include "text/reasoning_parser.h"
 
 namespace {
@@ -34,11 +36,15 @@ constexpr std::string_view kConversation = R"({"messages":[{"role":"system","con
 void render_template(std::string_view source, const Json& variables) {
   auto compiled = hadal::jinja::Template::compile(source);
   if (!compiled.ok()) return;
-  const hadal::jinja::Limits limits{.steps = 30'000, .memory_bytes = 1 << 22, .output_bytes = 1 << 20, .depth = 250};
+  const hadal::jinja::Limits limits{
+      .steps = 30'000, .memory_bytes = 1 << 22, .output_bytes = 1 << 20, .depth = 250};
   const auto first = (*compiled)->render(variables, "2025-01-05T08:09:10", limits);
   const auto second = (*compiled)->render(variables, "2025-01-05T08:09:10", limits);
-  if (first.ok() != second.ok() || (first.ok() && *first != *second)) std::abort();  // a render leaves no trace
+  if (first.ok() != second.ok() || (first.ok() && *first != *second))
+    std::abort();  // a render leaves no trace
   if (first.ok() && first->size() > limits.output_bytes) std::abort();
+  // template and variables are whole characters, so what comes of them is too
+  if (first.ok() && !hadal::jinja::is_valid_utf8(*first)) std::abort();
 }
 
 void encode(const Json& conversation) {
@@ -65,7 +71,8 @@ std::string split_by(std::string_view text, size_t step) {
 
 /// However the text is cut, the two parts are the same.
 void split_reasoning(std::string_view text) {
-  if (split_by(text, text.size() + 1) != split_by(text, 3)) std::abort();
+  const std::string whole = split_by(text, text.size() + 1);
+  if (split_by(text, 1) != whole || split_by(text, 3) != whole) std::abort();
 }
 
 }  // namespace
@@ -74,7 +81,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const std::string_view input(reinterpret_cast<const char*>(data), size);
   const size_t cut = input.find('\0');
   const std::string_view source = input.substr(0, cut);
-  Json variables = Json::parse(cut == std::string_view::npos ? kConversation : input.substr(cut + 1), nullptr, false);
+  Json variables =
+      Json::parse(cut == std::string_view::npos ? kConversation : input.substr(cut + 1), nullptr, false);
   if (!variables.is_object()) variables = Json::parse(kConversation);
   render_template(source, variables);
   if (cut != std::string_view::npos) encode(variables);

@@ -9,5 +9,7 @@ namespace hadal {
 void add_model_option(OptionTable& table, EngineConfig& config);
 void add_device_options(OptionTable& table, EngineConfig& config);
 void add_capacity_options(OptionTable& table, EngineConfig& config);
+/// How requests of many share the engine: queue, policy, tenants, prefix cache, watchdog.
+void add_sharing_options(OptionTable& table, EngineConfig& config);
 
 }  // namespace hadal

@@ -44,6 +44,7 @@ std::vector<std::string> flag_names(const std::vector<OptionRow>& rows) {
     size_t start = 0;
     while (start <= row.names.size()) {
       const size_t comma = std::min(row.names.find(',', start), row.names.size());
+      if (row.names[start] == '!') ++start;  // the name that switches a flag off
       names.push_back(row.names.substr(start, comma - start));
       start = comma + 1;
     }

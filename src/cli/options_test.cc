@@ -12,6 +12,7 @@ struct Values {
   std::optional<double> share;
   std::vector<std::string> names;
   std::string kind = "auto";
+  bool caching = true;
 };
 
 OptionTable table_for(Values& values) {
@@ -21,6 +22,7 @@ OptionTable table_for(Values& values) {
   table.option("--verbose,-v", &values.verbose, "more");
   table.option("--share", &values.share, "a share");
   table.option("--served-model-name", &values.names, "names");
+  table.option("--caching,!--no-caching", &values.caching, "a flag that can be switched off");
   table.option("--kind", &values.kind, "a kind", {"auto", "cpu"});
   return table;
 }
@@ -44,6 +46,17 @@ TEST(OptionTable, AWrongFlagNamesTheNearestRightOne) {
   EXPECT_EQ(table_for(values).parse({"folder", "--prot", "9"}), kExitUsage);
   const std::string said = testing::internal::GetCapturedStderr();
   EXPECT_NE(said.find("unknown option --prot; did you mean --port?"), std::string::npos) << said;
+}
+
+TEST(OptionTable, AFlagMayHaveANameThatSwitchesItOff) {
+  Values values;
+  EXPECT_EQ(table_for(values).parse({"folder", "--no-caching"}), std::nullopt);
+  EXPECT_FALSE(values.caching);
+  EXPECT_EQ(table_for(values).parse({"folder", "--caching"}), std::nullopt);
+  EXPECT_TRUE(values.caching);
+  testing::internal::CaptureStderr();
+  EXPECT_EQ(table_for(values).parse({"folder", "--no-caching", "--prot", "9"}), kExitUsage);
+  EXPECT_NE(testing::internal::GetCapturedStderr().find("unknown option --prot"), std::string::npos);
 }
 
 TEST(OptionTable, WrongValuesAndMissingPositionalsAreUsageErrors) {

@@ -1,15 +1,15 @@
 // hadal serve MODEL and hadal up.
+#include <chrono>
 #include <csignal>
 #include <cstdio>
 #include <filesystem>
-#include <thread>
 
 #include "base/files.h"
-#include "base/log.h"
 #include "base/version.h"
 #include "cli/commands.h"
 #include "cli/engine_options.h"
 #include "server/api_server.h"
+#include "server/serve_loop.h"
 
 namespace hadal {
 namespace {
@@ -20,12 +20,17 @@ void add_serve_options(OptionTable& table, ServeOptions& options) {
   table.option("--host", &options.host, "address to listen on");
   table.option("--port", &options.port, "TCP port; 0 picks a free one");
   table.option("--uds", &options.uds, "listen on this Unix socket in place of TCP");
+  table.option(
+      "--trusted-hop-secret-file", &options.trusted_hop_secret_file,
+      "file with the secret that a gateway sends as x-hadal-hop-secret, so that it may name tenants; "
+      "default: HADAL_TRUSTED_HOP_SECRET. Over --uds everybody may");
   table.option("--chat-template", &options.engine.chat_template_file,
                "Jinja file in place of the checkpoint's template");
   table.option("--skip-tokenizer-init", &options.engine.skip_tokenizer,
                "serve a checkpoint without a tokenizer, by token ids");
   add_device_options(table, options.engine);
   add_capacity_options(table, options.engine);
+  add_sharing_options(table, options.engine);
   table.option("--max-body-bytes", &options.max_body_bytes, "longest request body");
   table.option("--shutdown-timeout", &options.shutdown_timeout_s,
                "seconds that running requests get after SIGTERM");
@@ -54,17 +59,7 @@ int serve(const ServeOptions& options) {
                  "+ 25?\"}]}'\n\n",
                  (*server)->address().c_str(), name.c_str());
   }
-  int signal = 0;
-  sigwait(&signals, &signal);
-  log_info("{}: finishing what runs (at most {} s)", signal == SIGINT ? "SIGINT" : "SIGTERM",
-           options.shutdown_timeout_s);
-  // a second signal ends the process at once
-  std::signal(SIGINT, SIG_DFL);
-  std::signal(SIGTERM, SIG_DFL);
-  pthread_sigmask(SIG_UNBLOCK, &signals, nullptr);
-  if (!(*server)->shut_down(std::chrono::seconds(options.shutdown_timeout_s)))
-    log_warning("some requests were cut");
-  return kExitOk;
+  return serve_until_end(**server, signals, std::chrono::seconds(options.shutdown_timeout_s));
 }
 
 /// The bundled demo model: beside the source tree that the binary was built in, or under the install prefix.

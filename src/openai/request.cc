@@ -44,6 +44,26 @@ MaybeError check_common(ParseTarget& target) {
   return std::nullopt;
 }
 
+/// What goes on is one sequence, drawn as the first engine drew it.
+MaybeError check_resume(const CommonRequest& request, const CompletionRequest* completion) {
+  if (!request.resume) return std::nullopt;
+  if (request.n != 1) return invalid_request("'resume' goes on with one choice: 'n' must be 1.", "n");
+  if (request.seed && *request.seed != request.resume->seed) {
+    return invalid_request("'seed' and 'resume.seed' differ: give one of them.", "resume.seed");
+  }
+  if (request.max_tokens && request.resume->output_token_ids.size() > static_cast<size_t>(*request.max_tokens)) {
+    return invalid_request(fmt::format("'resume.output_token_ids' has {} tokens, more than max_tokens ({}).",
+                                       request.resume->output_token_ids.size(), *request.max_tokens),
+                           "resume.output_token_ids");
+  }
+  if (completion == nullptr) return std::nullopt;
+  if (completion->prompts.size() > 1) return invalid_request("'resume' takes one prompt.", "prompt");
+  if (completion->echo) {
+    return invalid_request("'echo' cannot be given with 'resume': the prompt was sent by the first answer.", "echo");
+  }
+  return std::nullopt;
+}
+
 MaybeError check_chat(ParseTarget& target) {
   ChatCompletionRequest& request = *target.chat;
   if (!request.messages) return invalid_request("'messages' is required.", "messages");
@@ -63,7 +83,7 @@ MaybeError check_chat(ParseTarget& target) {
       return invalid_request("'continue_final_message' needs a final message with content.", "continue_final_message");
     }
   }
-  return std::nullopt;
+  return check_resume(request, nullptr);
 }
 
 MaybeError check_completion(ParseTarget& target) {
@@ -72,7 +92,7 @@ MaybeError check_completion(ParseTarget& target) {
   if (request.max_tokens == 0 && !request.echo) {
     return invalid_request("'max_tokens' must be at least 1 unless 'echo' is true.", "max_tokens");
   }
-  return std::nullopt;
+  return check_resume(request, &request);
 }
 
 }  // namespace

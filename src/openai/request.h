@@ -33,7 +33,15 @@ struct RequestLimits {
   size_t max_stop_bytes = 1024;    // of one stop string
   size_t max_stop_token_ids = 4096;
   size_t max_logit_bias = 65536;
+  size_t max_resume_tokens = size_t{4} << 20;
   int64_t max_logprobs = 20;
+};
+
+/// Output that another engine has made of this request; the answer goes on behind it.
+struct Resume {
+  std::vector<int32_t> output_token_ids;  // may be empty: it died before the first token
+  int64_t seed = 0;                       // the first engine's x-hadal-seed
+  int32_t choice = 0;                     // the choice's index in the first answer
 };
 
 struct CommonRequest {
@@ -65,6 +73,7 @@ struct CommonRequest {
   std::optional<bool> add_special_tokens;  // when tokenizing; default: completions yes, chat no
   int32_t priority = 0;                   // vLLM's sense: lower is earlier
   std::string cache_salt;
+  std::optional<Resume> resume;
   std::string user;
   std::string request_id;
 };

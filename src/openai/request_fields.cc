@@ -185,6 +185,36 @@ MaybeError read_cache_salt(const Json& value, std::string_view name, ParseTarget
   return std::nullopt;
 }
 
+MaybeError read_resume(const Json& value, std::string_view name, ParseTarget& target) {
+  if (!value.is_object()) return wrong_type(name, "an object of output_token_ids, seed and choice", value);
+  Resume resume;
+  const auto place = [&](std::string_view part) { return fmt::format("{}.{}", name, part); };
+  // strict: a member that is misspelt would continue another answer than the one that was broken off
+  for (const auto& [key, unused] : value.items()) {
+    if (key != "output_token_ids" && key != "seed" && key != "choice") {
+      const std::string shown = key.substr(0, 40);
+      return invalid_request(fmt::format("'{}' has no member '{}': output_token_ids, seed and choice.", name, shown),
+                             place(shown));
+    }
+  }
+  for (const char* key : {"output_token_ids", "seed"}) {
+    if (member(value, key) == nullptr) return invalid_request(fmt::format("'{}' is required.", place(key)), place(key));
+  }
+  if (auto error = read_token_ids(value["output_token_ids"], place("output_token_ids"), target.limits.max_resume_tokens,
+                                  &resume.output_token_ids)) {
+    return error;
+  }
+  if (auto error = integer_into(value["seed"], place("seed"), std::numeric_limits<int64_t>::min(),
+                                std::numeric_limits<int64_t>::max(), &resume.seed)) {
+    return error;
+  }
+  if (const Json* choice = member(value, "choice")) {
+    if (auto error = integer_into(*choice, place("choice"), 0, kMaxInt32, &resume.choice)) return error;
+  }
+  target.common.resume = std::move(resume);
+  return std::nullopt;
+}
+
 MaybeError read_add_special_tokens(const Json& value, std::string_view name, ParseTarget& target) {
   bool flag = false;
   if (auto error = read_bool(value, name, &flag)) return error;
@@ -307,6 +337,7 @@ constexpr FieldRow kFields[] = {
     {"return_tokens_as_token_ids", kBoth, kUsed, common_bool<&C::return_tokens_as_token_ids>, "boolean; logprobs name tokens \"token_id:N\""},
     {"priority", kBoth, kUsed, read_priority, "integer; lower is earlier, as in vLLM"},
     {"cache_salt", kBoth, kUsed, read_cache_salt, "string, not empty; keeps the prefix cache apart"},
+    {"resume", kBoth, kUsed, read_resume, "object: output_token_ids (made by another engine), seed (its x-hadal-seed), choice (0); the answer is the rest, see below"},
     {"user", kBoth, kChecked, common_string<&C::user>, "string"},
     {"request_id", kBoth, kUsed, common_string<&C::request_id>, "string"},
     {"response_format", kBoth, kRefused, read_response_format, "only {\"type\": \"text\"}"},
@@ -340,6 +371,37 @@ constexpr FieldRow kFields[] = {
     {"safety_identifier", kBoth, kIgnored, nullptr, ""},
     {"prompt_cache_key", kBoth, kIgnored, nullptr, ""},
 };
+
+constexpr const char* kNotes = R"(
+## Headers
+
+| header | from whom | meaning |
+| --- | --- | --- |
+| `x-hadal-tenant` | a trusted hop | whose request this is: its share of time and cache, and its own prefixes. Also `x-llm-d-inference-fairness-id`, and its old name `x-gateway-inference-fairness-id` |
+| `x-hadal-hop-secret` | a trusted hop | over TCP: shows that it is one (`--trusted-hop-secret-file`, `HADAL_TRUSTED_HOP_SECRET`). Over a Unix socket (`--uds`) every client is trusted |
+| `x-hadal-deadline-ms` | anyone | milliseconds from arrival in which the first token is wanted; a request that cannot have it is answered 503 (`deadline_unreachable`) at once instead of late |
+
+Tenant headers from anybody else are ignored and counted in `hadal:untrusted_tenant_headers_total`. Answers carry
+`x-hadal-seed`: the seed that was used, drawn if the request gave none.
+
+## Refusals
+
+429 `tenant_queue_full`: as many requests of this tenant wait as may. 503 `queue_full`, `deadline_unreachable`, `busy`,
+`draining`, `engine_dead`. All carry `Retry-After` in seconds, from the rate at which the queue drains.
+
+## Resume
+
+A request that broke off on one engine goes on on another: the same body with `resume`, which brings the token ids that
+were received (`return_token_ids`), the seed (`x-hadal-seed`) and the choice's index. `n` must be 1, with one prompt and without
+`echo`; `seed`, if given too, must be the same. The answer is exactly the rest, as its only choice (index 0):
+
+- `max_tokens`, `min_tokens`, penalties and stop strings count what is there already; so does
+  `usage.completion_tokens`. Reasoning goes on where it was.
+- A chat stream begins with the usual chunk that has the role and empty content: a client that joins deltas
+  sees the same text.
+- `token_ids` and `logprobs` are of the new tokens; `prompt_token_ids` is sent again.
+- If the tokens end the answer already, it ends at once.
+)";
 
 const char* endpoint_name(Endpoint endpoint) {
   return endpoint == kBoth ? "both" : endpoint == kChat ? "chat" : "completions";
@@ -380,6 +442,7 @@ std::string request_fields_markdown() {
   for (const FieldRow& row : kFields) {
     page += fmt::format("| `{}` | {} | {} | {} |\n", row.name, endpoint_name(row.endpoint), action_name(row.action), row.note);
   }
+  page += kNotes;
   return page;
 }
 

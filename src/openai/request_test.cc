@@ -113,6 +113,36 @@ TEST(ChatRequest, EveryRangeNamesItsField) {
   for (const auto& [fields, param] : cases) EXPECT_EQ(chat_error(fields), param) << fields;
 }
 
+TEST(ChatRequest, ResumeIsReadStrictlyAndTakesOneChoice) {
+  const auto request = parse_chat_completion(
+      chat_with(R"("resume":{"output_token_ids":[5,6],"seed":-3,"choice":2},"seed":-3,"max_tokens":2)"));
+  ASSERT_TRUE(request.ok()) << request.error().message;
+  EXPECT_EQ(request->resume->output_token_ids, (std::vector<int32_t>{5, 6}));
+  EXPECT_EQ(request->resume->seed, -3);
+  EXPECT_EQ(request->resume->choice, 2);
+  const std::vector<std::pair<std::string, std::string>> cases = {
+      {R"("resume":{"output_token_ids":[],"seed":1})", "(ok)"},
+      {R"("resume":null)", "(ok)"},
+      {R"("resume":[])", "resume"},
+      {R"("resume":{"seed":1})", "resume.output_token_ids"},
+      {R"("resume":{"output_token_ids":[1]})", "resume.seed"},
+      {R"("resume":{"output_token_ids":[1],"seed":1.5})", "resume.seed"},
+      {R"("resume":{"output_token_ids":[1,-2],"seed":1})", "resume.output_token_ids[1]"},
+      {R"("resume":{"output_token_ids":"1","seed":1})", "resume.output_token_ids"},
+      {R"("resume":{"output_token_ids":[1],"seed":1,"choice":-1})", "resume.choice"},
+      {R"("resume":{"output_token_ids":[1],"seed":1,"chioce":1})", "resume.chioce"},
+      {R"("resume":{"output_token_ids":[1],"seed":1},"n":2)", "n"},
+      {R"("resume":{"output_token_ids":[1],"seed":1},"seed":2)", "resume.seed"},
+      {R"("resume":{"output_token_ids":[1,2,3],"seed":1},"max_tokens":2)", "resume.output_token_ids"},
+  };
+  for (const auto& [fields, param] : cases) EXPECT_EQ(chat_error(fields), param) << fields;
+  EXPECT_EQ(text_error(R"("resume":{"output_token_ids":[1],"seed":1})"), "(ok)");
+  EXPECT_EQ(text_error(R"("resume":{"output_token_ids":[1],"seed":1},"echo":true)"), "echo");
+  const auto two = parse_completion(R"({"prompt":["a","b"],"resume":{"output_token_ids":[1],"seed":1}})");
+  ASSERT_FALSE(two.ok());
+  EXPECT_EQ(two.error().param, "prompt");
+}
+
 TEST(ChatRequest, MessagesAreCheckedAndNormalised) {
   EXPECT_EQ(messages_error("[]"), "messages");
   EXPECT_EQ(messages_error("5"), "messages");

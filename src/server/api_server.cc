@@ -42,24 +42,44 @@ class ApiServerImpl final : public ApiServer {
       : options_(options),
         service_(std::make_shared<Service>()),
         router_(json_error),
-        pool_(kWorkers, kWorkQueue) {}
-  ~ApiServerImpl() override { shut_down(std::chrono::milliseconds(0)); }
+        pool_(std::make_unique<WorkPool>(kWorkers, kWorkQueue)) {}
+  ~ApiServerImpl() override {
+    shut_down(std::chrono::milliseconds(0));
+    http_.reset();
+    pool_.reset();  // what is queued there is still submitted
+    // The engine goes before what its requests hold: a sink that its thread drops last would else take the
+    // service with it, and a thread cannot join itself. Sinks may ask the engine until it is gone.
+    std::unique_ptr<Engine>& engine = service_->loaded.engine;
+    engine.get_deleter()(engine.get());
+    (void)engine.release();
+  }
 
   Status load() {
-    service_->model_names = options_.served_model_names;
-    if (service_->model_names.empty()) service_->model_names.push_back(options_.engine.model);
+    name_models();
     ASSIGN_OR_RETURN(service_->loaded, load_engine(options_.engine, [this](const LoadedEngine& loaded) {
-                       service_->metrics = std::make_shared<ServerMetrics>(service_->model_names.front(),
-                                                                           loaded.max_model_len);
+                       make_metrics(loaded);
                        return service_->metrics;
                      }));
+    return describe();
+  }
+
+  Status adopt(LoadedEngine loaded) {
+    name_models();
+    service_->loaded = std::move(loaded);
+    make_metrics(service_->loaded);
+    return describe();
+  }
+
+  Status describe() {
     const LoadedEngine& loaded = service_->loaded;
+    ASSIGN_OR_RETURN(std::string secret, read_hop_secret(options_.trusted_hop_secret_file));
+    service_->trust = HopTrust(std::move(secret));
     service_->eos_ids = loaded.config.eos;
     if (loaded.tokenizer && loaded.tokenizer->eos_id())
       service_->eos_ids.push_back(*loaded.tokenizer->eos_id());
     service_->reasoning = reasoning_kind_of(loaded);
     service_->started_unix = static_cast<int64_t>(Clock::real().unix_seconds());
-    service_->metrics->describe(loaded.engine->runner_info(), options_.engine.kv_cache_dtype);
+    service_->metrics->describe(loaded.engine->runner_info(), options_.engine);
     return OkStatus();
   }
 
@@ -91,7 +111,9 @@ class ApiServerImpl final : public ApiServer {
     Engine& engine = *service_->loaded.engine;
     engine.stop_admission();
     const MonotonicTime deadline = Clock::real().now() + grace;
-    while (!engine.idle() && Clock::real().now() < deadline) std::this_thread::sleep_for(kIdlePoll);
+    while (!engine.idle() && engine.health().ok() && Clock::real().now() < deadline)
+      std::this_thread::sleep_for(kIdlePoll);
+    if (!engine.health().ok()) return false;  // give_up() comes next
     const bool finished = engine.idle();
     const auto rest =
         std::max(std::chrono::duration_cast<std::chrono::milliseconds>(deadline - Clock::real().now()),
@@ -101,14 +123,33 @@ class ApiServerImpl final : public ApiServer {
     return finished && drained;
   }
 
+  Status engine_health() const override { return service_->loaded.engine->health(); }
+
+  void give_up(std::chrono::milliseconds limit) override {
+    if (http_ != nullptr) http_->stop(limit);
+  }
+
  private:
+  void name_models() {
+    service_->model_names = options_.served_model_names;
+    if (service_->model_names.empty()) service_->model_names.push_back(options_.engine.model);
+  }
+
+  void make_metrics(const LoadedEngine& loaded) {
+    service_->metrics = std::make_shared<ServerMetrics>(
+        service_->model_names.front(), MetricSizes{loaded.max_model_len, options_.engine.kv_cache_metrics});
+  }
+
   void add_routes() {
     const std::shared_ptr<const Service> service = service_;
     router_.add("POST", "/v1/chat/completions", [this, service](http::Request request, WriterPtr writer) {
-      handle_chat_completion(service, pool_, std::move(request), std::move(writer));
+      handle_chat_completion(service, *pool_, std::move(request), std::move(writer));
     });
     router_.add("POST", "/v1/completions", [this, service](http::Request request, WriterPtr writer) {
-      handle_completion(service, pool_, std::move(request), std::move(writer));
+      handle_completion(service, *pool_, std::move(request), std::move(writer));
+    });
+    router_.add("POST", "/reset_prefix_cache", [service](http::Request request, WriterPtr writer) {
+      handle_reset_prefix_cache(*service, request, *writer);
     });
     router_.add("GET", "/v1/models",
                 [this](http::Request, WriterPtr writer) { respond_json(*writer, 200, models()); });
@@ -153,7 +194,7 @@ class ApiServerImpl final : public ApiServer {
   const ServeOptions options_;
   std::shared_ptr<Service> service_;
   http::Router router_;
-  WorkPool pool_;
+  std::unique_ptr<WorkPool> pool_;
   std::unique_ptr<http::Server> http_;
 };
 
@@ -162,6 +203,13 @@ class ApiServerImpl final : public ApiServer {
 StatusOr<std::unique_ptr<ApiServer>> ApiServer::start(const ServeOptions& options) {
   auto server = std::make_unique<ApiServerImpl>(options);
   RETURN_IF_ERROR(server->load());
+  RETURN_IF_ERROR(server->listen());
+  return std::unique_ptr<ApiServer>(std::move(server));
+}
+
+StatusOr<std::unique_ptr<ApiServer>> ApiServer::start(const ServeOptions& options, LoadedEngine loaded) {
+  auto server = std::make_unique<ApiServerImpl>(options);
+  RETURN_IF_ERROR(server->adopt(std::move(loaded)));
   RETURN_IF_ERROR(server->listen());
   return std::unique_ptr<ApiServer>(std::move(server));
 }

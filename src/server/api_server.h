@@ -25,6 +25,7 @@ struct ServeOptions {
   std::string host = "127.0.0.1";
   int32_t port = 8000;
   std::string uds;                              // a Unix socket in place of TCP
+  std::string trusted_hop_secret_file;          // see server/request_origin.h
   std::vector<std::string> served_model_names;  // default: MODEL as given
   int64_t max_body_bytes = 32 << 20;
   int32_t shutdown_timeout_s = 30;
@@ -34,6 +35,8 @@ class ApiServer {
  public:
   /// Loads the model and begins to listen.
   static StatusOr<std::unique_ptr<ApiServer>> start(const ServeOptions& options);
+  /// The same over an engine that is there already.
+  static StatusOr<std::unique_ptr<ApiServer>> start(const ServeOptions& options, LoadedEngine loaded);
   virtual ~ApiServer() = default;
 
   virtual std::string address() const = 0;
@@ -43,6 +46,12 @@ class ApiServer {
   /// Refuses new requests (health says 503), lets running ones finish for up to `grace`, then stops
   /// everything. True if nothing had to be cut.
   virtual bool shut_down(std::chrono::milliseconds grace) = 0;
+
+  /// Not ok once the engine has died.
+  virtual Status engine_health() const = 0;
+  /// After the engine's death: sends the errors that it left, for up to `limit`, and stops listening. Nothing
+  /// waits for the engine's thread, which may hang: the process must end by _exit() after it.
+  virtual void give_up(std::chrono::milliseconds limit) = 0;
 };
 
 }  // namespace hadal

@@ -6,16 +6,15 @@
 #include "base/log.h"
 #include "model/model.h"
 #include "runner/device_runner.h"
+#include "server/cache_plan.h"
 #include "server/checkpoint_facts.h"
+#include "server/shared_prefixes.h"
+#include "server/tenants_file.h"
 #include "tensor/checkpoint.h"
 #include "tensor/hub_cache.h"
 
 namespace hadal {
 namespace {
-
-// Without a size the cache takes this much, or a quarter of free memory if that is less: a server on a laptop
-// shares the machine.
-constexpr uint64_t kDefaultCacheBytes = uint64_t{2} << 30;
 
 Status load_text(const EngineConfig& options, LoadedEngine& loaded) {
   if (options.skip_tokenizer) return OkStatus();
@@ -25,68 +24,30 @@ Status load_text(const EngineConfig& options, LoadedEngine& loaded) {
   return OkStatus();
 }
 
-/// How many cache bytes to ask for, and the context that fits them.
-struct CachePlan {
-  uint64_t bytes = 0;  // 0: the runner goes by num_blocks
-  int32_t max_model_len = 0;
-};
-
-StatusOr<CachePlan> plan_cache(const EngineConfig& options, const ModelConfig& config, DType cache,
-                               const Device& device) {
-  CachePlan plan;
-  const auto groups = cache_groups_of(config, cache);
-  const int64_t token_bytes = cache_bytes_per_token(groups);
-  const int32_t wanted = options.max_model_len > 0 ? options.max_model_len : config.max_position;
-  if (wanted > config.max_position) {
-    return invalid_argument("--max-model-len {} is over the checkpoint's max_position_embeddings {}", wanted,
-                            config.max_position);
-  }
-  uint64_t bytes = options.kv_cache_bytes;
-  if (bytes == 0 && options.num_blocks > 0) {
-    bytes =
-        static_cast<uint64_t>(options.num_blocks) * static_cast<uint64_t>(options.block_size * token_bytes);
-  } else if (bytes == 0) {
-    bytes = std::min(kDefaultCacheBytes, device.facts().free_bytes / 4);
-    const auto needed = static_cast<uint64_t>(token_bytes) *
-                        static_cast<uint64_t>(wanted + options.block_size) *
-                        static_cast<uint64_t>(options.max_num_seqs);
-    bytes = std::min(bytes, needed + static_cast<uint64_t>(options.block_size *
-                                                           token_bytes));  // never more than can be used
-  }
-  plan.bytes = options.num_blocks > 0 ? 0 : bytes;
-  // one block is the null block
-  const int64_t blocks = static_cast<int64_t>(bytes) / (options.block_size * token_bytes) - 1;
-  const int64_t fits = std::max<int64_t>(blocks, 0) * options.block_size;
-  if (fits < 1) {
-    return resource_exhausted(
-        "a KV cache of {} bytes does not hold one block of {} tokens ({} bytes a token); raise "
-        "--kv-cache-memory-bytes",
-        bytes, options.block_size, token_bytes);
-  }
-  plan.max_model_len = wanted;
-  if (options.max_model_len == 0 && fits < wanted) {
-    plan.max_model_len = static_cast<int32_t>(fits);
-    log_info(
-        "context limited to {} tokens by the KV cache of {} MiB ({} bytes a token); --max-model-len and "
-        "--kv-cache-memory-bytes change it",
-        fits, bytes >> 20, token_bytes);
-  }
-  if (plan.max_model_len < 1 || fits < plan.max_model_len) {
-    return resource_exhausted(
-        "a KV cache of {} bytes holds {} tokens ({} bytes a token), but --max-model-len is {}; raise "
-        "--kv-cache-memory-bytes or lower --max-model-len",
-        bytes, fits, token_bytes, plan.max_model_len);
-  }
-  return plan;
+CacheQuestion cache_question(const EngineConfig& options, const LoadedEngine& loaded, DType cache,
+                             const Checkpoint& checkpoint) {
+  const BackendFacts facts = loaded.device->facts();
+  return {.token_bytes = cache_bytes_per_token(cache_groups_of(loaded.config, cache)),
+          .block_tokens = options.block_size,
+          .model_max_len = loaded.config.max_position,
+          .max_model_len = options.max_model_len,
+          .max_num_seqs = options.max_num_seqs,
+          .num_blocks = options.num_blocks,
+          .cache_bytes = options.kv_cache_bytes,
+          .memory_utilization = options.gpu_memory_utilization,
+          .weight_bytes = checkpoint.total_bytes(),
+          .total_memory = facts.total_bytes,
+          .free_memory = facts.free_bytes,
+          .host_memory = facts.host_memory != 0};
 }
 
 StatusOr<std::unique_ptr<Runner>> load_runner(const EngineConfig& options, LoadedEngine& loaded) {
   DeviceRunnerOptions runner;
   ASSIGN_OR_RETURN(runner.model.compute, compute_dtype(options.dtype, loaded.config));
   ASSIGN_OR_RETURN(runner.model.cache, cache_dtype(options.kv_cache_dtype, runner.model.compute));
-  ASSIGN_OR_RETURN(const CachePlan cache,
-                   plan_cache(options, loaded.config, runner.model.cache, *loaded.device));
   ASSIGN_OR_RETURN(std::shared_ptr<const Checkpoint> checkpoint, Checkpoint::open(loaded.folder));
+  ASSIGN_OR_RETURN(const CachePlan cache,
+                   plan_cache(cache_question(options, loaded, runner.model.cache, *checkpoint)));
   loaded.max_model_len = cache.max_model_len;
   runner.block_tokens = options.block_size;
   runner.num_blocks = options.num_blocks;
@@ -99,7 +60,74 @@ StatusOr<std::unique_ptr<Runner>> load_runner(const EngineConfig& options, Loade
   return make_device_runner(loaded.config, std::move(checkpoint), loaded.device, runner);
 }
 
+/// What --tenants declares.
+Status load_tenants(const EngineConfig& options, const LoadedEngine& loaded, EngineOptions& engine) {
+  constexpr uint64_t kMaxBytes = uint64_t{16} << 20;
+  if (options.tenants_file.empty()) return OkStatus();
+  ASSIGN_OR_RETURN(const std::string text, read_file(options.tenants_file, kMaxBytes));
+  auto file = parse_tenants(text);
+  if (!file.ok()) return annotate(file.status(), options.tenants_file);
+  engine.tenants = std::move(file->tenants);
+  engine.default_tenant = file->default_tenant;
+  const PromptMaker maker{loaded.tokenizer.get(), loaded.chat_template.get(), loaded.config.vocab};
+  for (size_t index = 0; index < file->shared_prefixes.size(); ++index) {
+    const std::string place = fmt::format("{}: shared_prefixes[{}]", options.tenants_file, index);
+    auto ids = shared_prefix_ids(file->shared_prefixes[index], maker);
+    if (!ids.ok()) return annotate(ids.status(), place);
+    if (static_cast<int64_t>(ids->size()) < options.block_size) {
+      log_warning("{} has {} tokens, less than a block of {}: nothing of it can be shared", place,
+                  ids->size(), options.block_size);
+    }
+    engine.shared_prefixes.push_back(std::move(*ids));
+  }
+  return OkStatus();
+}
+
+StatusOr<EngineOptions> engine_options(const EngineConfig& options, const LoadedEngine& loaded) {
+  EngineOptions engine;
+  engine.max_num_seqs = options.max_num_seqs;
+  engine.max_num_batched_tokens = std::max(options.max_num_batched_tokens, options.max_num_seqs);
+  engine.long_prefill_token_threshold = options.long_prefill_token_threshold;
+  engine.chunk = options.chunk;
+  engine.max_queued_requests = options.max_num_queued_reqs;
+  engine.max_queued_tokens = options.max_num_queued_tokens;
+  ASSIGN_OR_RETURN(engine.policy, scheduling_policy(options.scheduling_policy));
+  engine.output_token_cost = options.output_token_cost;
+  engine.prefix_caching = options.enable_prefix_caching;
+  engine.exact = options.exact;
+  engine.salt_tenants = !options.no_tenant_cache_salt;
+  engine.cache_metrics = options.kv_cache_metrics;
+  engine.step_timeout_s = options.step_timeout_s;
+  RETURN_IF_ERROR(load_tenants(options, loaded, engine));
+  return engine;
+}
+
+/// What would only be noticed when a request is served.
+Status check_limits(const EngineConfig& options) {
+  if (options.max_num_seqs < 1)
+    return invalid_argument("--max-num-seqs {} must be at least 1", options.max_num_seqs);
+  if (options.max_num_queued_reqs < 1)
+    return invalid_argument("--max-num-queued-reqs {} must be at least 1", options.max_num_queued_reqs);
+  if (options.max_num_queued_tokens < 0 || options.long_prefill_token_threshold < 0)
+    return invalid_argument(
+        "--max-num-queued-tokens and --long-prefill-token-threshold must not be negative");
+  if (!(options.output_token_cost > 0.0 && options.output_token_cost <= 1000.0))
+    return invalid_argument("--output-token-cost {} must be over 0 and at most 1000",
+                            options.output_token_cost);
+  if (!(options.step_timeout_s >= 0.0 && options.step_timeout_s <= 86400.0))
+    return invalid_argument("--step-timeout {} must be from 0 (no watchdog) to 86400 seconds",
+                            options.step_timeout_s);
+  return OkStatus();
+}
+
 }  // namespace
+
+StatusOr<SchedulingPolicy> scheduling_policy(const std::string& name) {
+  if (name == "fair" || name == "priority") return SchedulingPolicy::kFair;  // fair honours priorities
+  if (name == "fcfs") return SchedulingPolicy::kFcfs;
+  if (name == "static") return SchedulingPolicy::kStatic;
+  return invalid_argument("--scheduling-policy {}: fair, fcfs, static or priority are supported", name);
+}
 
 StatusOr<DType> compute_dtype(const std::string& dtype, const ModelConfig& config) {
   if (dtype == "float32") return DType::kF32;
@@ -115,8 +143,8 @@ StatusOr<DType> cache_dtype(const std::string& kv_cache_dtype, DType compute) {
   if (kv_cache_dtype == "bfloat16" || kv_cache_dtype == "bf16") return DType::kBF16;
   if (kv_cache_dtype == "fp8" || kv_cache_dtype == "fp8_e4m3") return DType::kF8E4M3;
   if (kv_cache_dtype == "fp8_e5m2") return DType::kF8E5M2;
-  return invalid_argument("--kv-cache-dtype {}: auto, bfloat16, fp8, fp8_e4m3 or fp8_e5m2 are supported",
-                          kv_cache_dtype);
+  return invalid_argument(
+      "--kv-cache-dtype {}: auto, bfloat16 (bf16), fp8 (fp8_e4m3) or fp8_e5m2 are supported", kv_cache_dtype);
 }
 
 StatusOr<std::shared_ptr<const ChatTemplate>> load_chat_template(const std::string& folder,
@@ -134,6 +162,7 @@ StatusOr<std::shared_ptr<const ChatTemplate>> load_chat_template(const std::stri
 }
 
 StatusOr<LoadedEngine> load_engine(const EngineConfig& options, const ObserverMaker& observer) {
+  RETURN_IF_ERROR(check_limits(options));
   LoadedEngine loaded;
   ASSIGN_OR_RETURN(const ResolvedModel model, resolve_model(options.model));
   loaded.folder = model.folder;
@@ -144,12 +173,8 @@ StatusOr<LoadedEngine> load_engine(const EngineConfig& options, const ObserverMa
   ASSIGN_OR_RETURN(loaded.device,
                    Device::open(options.device == "auto" ? "cpu" : options.device,
                                 DeviceOptions{.threads = options.threads, .isa = options.cpu_isa}));
+  ASSIGN_OR_RETURN(const EngineOptions engine, engine_options(options, loaded));
   ASSIGN_OR_RETURN(std::unique_ptr<Runner> runner, load_runner(options, loaded));
-  EngineOptions engine;
-  engine.max_num_seqs = options.max_num_seqs;
-  engine.max_num_batched_tokens = std::max(options.max_num_batched_tokens, options.max_num_seqs);
-  engine.chunk = options.chunk;
-  engine.max_queued_requests = options.max_num_queued_reqs;
   ASSIGN_OR_RETURN(loaded.engine, Engine::create(engine, std::move(runner), loaded.tokenizer,
                                                  observer ? observer(loaded) : nullptr));
   return loaded;

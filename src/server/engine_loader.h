@@ -1,6 +1,6 @@
 // From a MODEL argument to a running engine: the steps that serve, generate, eval and bench share.
 //
-//   resolve the folder > config > tokenizer and template > device > checkpoint > runner > engine
+//   resolve the folder > config > tokenizer and template > device > checkpoint > runner > tenants > engine
 #pragma once
 
 #include <cstdint>
@@ -23,14 +23,27 @@ struct EngineConfig {
   std::string model;            // folder, or hub id in the local cache
   std::string device = "auto";  // auto, cpu, ref
   std::string dtype = "auto";   // auto (the checkpoint's; float16 computes in bfloat16), float32, bfloat16
-  std::string kv_cache_dtype = "auto";  // auto (as dtype), bfloat16, fp8_e4m3, fp8_e5m2
+  std::string kv_cache_dtype = "auto";  // auto (as dtype), bfloat16 (bf16), fp8_e4m3, fp8_e5m2
   int32_t max_model_len = 0;            // 0: the model's, bounded by what the cache holds
   int32_t block_size = 64;
-  int32_t num_blocks = 0;       // --num-gpu-blocks-override
-  uint64_t kv_cache_bytes = 0;  // --kv-cache-memory-bytes; 0 and no num_blocks: a share of free memory
+  int32_t num_blocks = 0;                        // --num-gpu-blocks-override
+  uint64_t kv_cache_bytes = 0;                   // --kv-cache-memory-bytes
+  std::optional<double> gpu_memory_utilization;  // see server/cache_plan.h
   int32_t max_num_seqs = 64;
   int32_t max_num_batched_tokens = 512;
+  int32_t long_prefill_token_threshold = 0;
   int32_t max_num_queued_reqs = 1024;
+  int64_t max_num_queued_tokens = 0;
+
+  std::string scheduling_policy = "fair";  // fair, fcfs, static; priority is fair
+  std::string tenants_file;                // server/tenants_file.h
+  bool no_tenant_cache_salt = false;
+  double output_token_cost = 2.0;
+  bool enable_prefix_caching = true;
+  bool exact = false;
+  bool kv_cache_metrics = false;
+  double step_timeout_s = 0.0;
+
   int32_t chunk = 0;                  // eval only
   bool return_prompt_logits = false;  // eval only: room for the logits of every row of a step
   int32_t threads = 0;
@@ -59,6 +72,7 @@ StatusOr<LoadedEngine> load_engine(const EngineConfig& options, const ObserverMa
 /// The compute dtype that `dtype` asks for ("auto": by the checkpoint's torch_dtype).
 StatusOr<DType> compute_dtype(const std::string& dtype, const ModelConfig& config);
 StatusOr<DType> cache_dtype(const std::string& kv_cache_dtype, DType compute);
+StatusOr<SchedulingPolicy> scheduling_policy(const std::string& name);
 
 /// The template of a checkpoint folder: `file` if given, else its own, else its family's encoder; null if
 /// none.

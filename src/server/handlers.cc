@@ -9,12 +9,6 @@ namespace {
 
 using openai::ApiError;
 
-void turn_away(const Service& service, http::ResponseWriter& writer, const char* reason,
-               const char* message) {
-  service.metrics->on_refused(reason);
-  respond_error(writer, openai::error_from_status(unavailable("{}", message)));
-}
-
 /// Chat messages to prompt ids.
 openai::Result<Submission> prepare_chat(const Service& service,
                                         const openai::ChatCompletionRequest& request) {
@@ -98,23 +92,26 @@ openai::Result<Submission> prepare_completion(const Service& service,
 
 /// Parse on this thread, prepare and submit on a worker.
 template <typename Parsed, typename Prepare>
-void handle(const std::shared_ptr<const Service>& service, WorkPool& pool, openai::Result<Parsed> parsed,
-            const WriterPtr& writer, Prepare prepare) {
+void handle(const std::shared_ptr<const Service>& service, WorkPool& pool, const http::Request& http,
+            openai::Result<Parsed> parsed, const WriterPtr& writer, Prepare prepare) {
   if (!parsed.ok()) return respond_error(*writer, parsed.error());
-  if (service->draining.load())
-    return turn_away(*service, *writer, "draining", "The server is shutting down; try elsewhere.");
+  auto origin = read_origin(http, service->trust);
+  if (!origin.ok()) return respond_error(*writer, origin.error());
+  if (origin->tenant_ignored) service->metrics->on_untrusted_tenant();
+  if (service->draining.load()) return respond_error(*writer, refuse(*service, Refusal::kDraining));
   auto request = std::make_shared<Parsed>(std::move(*parsed));
   if (!service->serves(request->model))
     return respond_error(*writer, openai::model_not_found(request->model));
-  const bool queued = pool.submit([service, request, writer, prepare] {
+  const bool queued = pool.submit([service, request, writer, prepare, origin = std::move(*origin)] {
     if (!writer->alive()) return;
     auto prepared = prepare(*service, *request);
     if (!prepared.ok()) return respond_error(*writer, prepared.error());
     Submission submission = std::move(*prepared);
+    submission.origin = origin;
     submission.model = request->model.empty() ? service->model_names.front() : request->model;
     submit_to_engine(service, std::move(submission), writer);
   });
-  if (!queued) turn_away(*service, *writer, "busy", "The server is overloaded; try again.");
+  if (!queued) respond_error(*writer, refuse(*service, Refusal::kBusy));
 }
 
 }  // namespace
@@ -160,28 +157,44 @@ void submit_to_engine(const std::shared_ptr<const Service>& service, Submission 
     request.prompt_ids = std::move(submission.prompts[index]);
     request.sampling = params[index].sampling;
     // the choices of one answer must differ although they share the seed
-    request.sampling.choice = static_cast<uint32_t>(index) * static_cast<uint32_t>(n);
+    if (!submission.fields.resume)
+      request.sampling.choice = static_cast<uint32_t>(index) * static_cast<uint32_t>(n);
     request.stop = params[index].stop;
     request.num_choices = n;
     request.detokenize = service->loaded.tokenizer != nullptr;
     request.skip_special_tokens = submission.fields.skip_special_tokens;
     request.priority = submission.fields.priority;
+    request.tenant = submission.origin.tenant;
+    request.cache_salt = submission.fields.cache_salt;
+    request.deadline = submission.origin.deadline;
+    if (submission.fields.resume) request.resume_ids = submission.fields.resume->output_token_ids;
     request.sink = reply->sink(index);
     const auto id = service->loaded.engine->submit(std::move(request));
-    if (absl::IsResourceExhausted(id.status())) service->metrics->on_refused("queue_full");
-    if (!id.ok()) return reply->fail(openai::error_from_status(id.status()));
+    if (!id.ok()) return reply->fail(submit_error(*service, id.status()));
     reply->add_request(*id);
   }
 }
 
 void handle_chat_completion(const std::shared_ptr<const Service>& service, WorkPool& pool,
                             http::Request request, WriterPtr writer) {
-  handle(service, pool, openai::parse_chat_completion(request.body), writer, prepare_chat);
+  handle(service, pool, request, openai::parse_chat_completion(request.body), writer, prepare_chat);
 }
 
 void handle_completion(const std::shared_ptr<const Service>& service, WorkPool& pool, http::Request request,
                        WriterPtr writer) {
-  handle(service, pool, openai::parse_completion(request.body), writer, prepare_completion);
+  handle(service, pool, request, openai::parse_completion(request.body), writer, prepare_completion);
+}
+
+void handle_reset_prefix_cache(const Service& service, const http::Request& request,
+                               http::ResponseWriter& writer) {
+  if (!service.trust.trusts(request)) {
+    return respond_error(
+        writer, openai::error_for_status(403,
+                                         "Only a trusted hop may reset the prefix cache: a Unix socket, or "
+                                         "x-hadal-hop-secret."));
+  }
+  service.loaded.engine->reset_prefix_cache();
+  writer.respond(200, {{"Content-Type", "text/plain"}}, "");
 }
 
 }  // namespace hadal

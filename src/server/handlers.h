@@ -4,6 +4,7 @@
 #include <memory>
 
 #include "http/server.h"
+#include "server/request_origin.h"
 #include "server/service.h"
 #include "server/work_pool.h"
 
@@ -17,6 +18,10 @@ void handle_chat_completion(const std::shared_ptr<const Service>& service, WorkP
 void handle_completion(const std::shared_ptr<const Service>& service, WorkPool& pool, http::Request request,
                        WriterPtr writer);
 
+/// Forgets what the prefix cache can find; 403 unless a trusted hop asks.
+void handle_reset_prefix_cache(const Service& service, const http::Request& request,
+                               http::ResponseWriter& writer);
+
 /// `prompts` to the engine, answers to `writer`. Shared by both.
 struct Submission {
   Endpoint endpoint = Endpoint::kChat;
@@ -25,6 +30,7 @@ struct Submission {
   int32_t logprobs = -1;
   std::vector<std::vector<int32_t>> prompts;
   std::vector<std::string> echo;
+  RequestOrigin origin;
   bool split_reasoning = false;
   bool starts_in_reasoning = false;
 };

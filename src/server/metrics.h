@@ -7,34 +7,46 @@
 
 #include "engine/engine.h"
 #include "http/server.h"
+#include "server/engine_loader.h"
 #include "telemetry/registry.h"
 
 namespace hadal {
 
+struct MetricSizes {
+  int32_t max_model_len = 0;
+  bool cache_metrics = false;  // --kv-cache-metrics
+};
+
 /// Threads: observations come from the engine's and http's threads, expose() from any.
 class ServerMetrics final : public EngineObserver {
  public:
-  /// `model_name` and `max_model_len` label and size the series.
-  ServerMetrics(std::string model_name, int32_t max_model_len);
+  ServerMetrics(std::string model_name, const MetricSizes& sizes);
 
   /// Facts known once the engine runs.
-  void describe(const RunnerInfo& info, const std::string& cache_dtype);
+  void describe(const RunnerInfo& info, const EngineConfig& config);
 
   void on_step(int32_t tokens, double seconds) override;
   void on_first_token(double seconds_since_arrival) override;
   void on_next_token(double seconds_since_last) override;
+  void on_block_life(const BlockLifeEvent& event) override;
+  void on_tenant_first_token(const std::string& tenant, double seconds_since_arrival) override;
   void on_finished(const Finished& finished) override;
 
   /// One answered HTTP request; from http's io threads.
   void on_http(const http::Exchanged& exchanged, bool known_path);
 
-  /// A request turned away before it was queued: "queue_full", "busy" or "draining".
+  /// A request turned away, by the code of its answer (server/service.h).
   void on_refused(std::string_view reason);
+  void on_untrusted_tenant();
 
   /// Prometheus text, with the engine's counts as they are now.
   std::string expose(const EngineStats& stats, bool up);
 
  private:
+  void expose_cache(const EngineStats& stats);
+  void expose_tenants(const EngineStats& stats);
+  void set_gauge(telemetry::Metric metric, double value);
+  void raise_counter(telemetry::Metric metric, int64_t total);
   telemetry::Histogram& histogram(telemetry::Metric metric);
 
   const std::string model_name_;

@@ -17,13 +17,6 @@ class PromptSink final : public OutputSink {
   Deliver deliver_;
 };
 
-openai::ApiError error_of(const RequestOutput& output) {
-  if (output.finish == FinishReason::kAbort) {
-    return openai::error_from_status(unavailable("The server is shutting down; try again."));
-  }
-  return openai::error_from_status(output.error);
-}
-
 }  // namespace
 
 Reply::Reply(ReplyOptions options, std::shared_ptr<const Service> service,
@@ -61,6 +54,30 @@ void Reply::client_gone() {
   MutexLock lock(mutex_);
   over_ = true;
   cancel_all();
+}
+
+/// What ended the request before its answer was complete. 503 where another try may help at once, 500 where
+/// the engine failed.
+openai::ApiError Reply::error_of(const RequestOutput& output) const {
+  if (output.finish == FinishReason::kAbort) return refuse(*service_, Refusal::kDraining);
+  openai::ApiError error;
+  switch (output.error_kind) {
+    case ErrorKind::kNone:
+      return openai::error_from_status(output.error);
+    case ErrorKind::kDeadline:
+      return refuse(*service_, Refusal::kDeadline);
+    case ErrorKind::kStep:
+      error = openai::error_for_status(
+          500, "The engine could not compute a step of this request; the server's log says why.");
+      error.code = "step_failed";
+      return error;
+    case ErrorKind::kEngineDead:
+      error = openai::error_for_status(
+          500, "The engine failed while this request ran, and the server is going down.");
+      error.code = "engine_dead";
+      return error;
+  }
+  return error;
 }
 
 void Reply::deliver(size_t prompt, RequestOutput output) {
@@ -105,6 +122,8 @@ ReplyPiece Reply::make_piece(Choice& choice, size_t index, size_t prompt, Reques
   piece.first = !choice.begun;
   if (piece.first && prompt < options_.echo.size()) piece.content = options_.echo[prompt];
   if (choice.reasoning) {
+    // a resumed request: what the first engine's text settled has been sent
+    if (!output.resumed_text.empty()) (void)choice.reasoning->push(output.resumed_text);
     ReasoningDelta split = choice.reasoning->push(output.text);
     piece.content += split.content;
     piece.reasoning = std::move(split.reasoning);
@@ -163,7 +182,8 @@ openai::Usage Reply::usage() const {
   openai::Usage usage;
   for (const auto& prompt : options_.prompts) usage.prompt_tokens += static_cast<int64_t>(prompt.size());
   for (const Choice& choice : choices_) usage.completion_tokens += choice.output_tokens;
-  usage.cached_tokens = cached_tokens_;
+  // a resumed request may find some of its output in the cache, too
+  usage.cached_tokens = std::min(cached_tokens_, usage.prompt_tokens);
   return usage;
 }
 

@@ -63,6 +63,7 @@ class Reply : public std::enable_shared_from_this<Reply> {
   void send(std::string events) REQUIRES(mutex_);
   void complete() REQUIRES(mutex_);
   void fail_locked(const openai::ApiError& error) REQUIRES(mutex_);
+  openai::ApiError error_of(const RequestOutput& output) const;
   void cancel_all() REQUIRES(mutex_);
   openai::Usage usage() const REQUIRES(mutex_);
 

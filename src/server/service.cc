@@ -38,10 +38,33 @@ SamplingParams sampling_params(const GenerationDefaults& defaults, const openai:
   params.frequency_penalty = static_cast<float>(fields.frequency_penalty.value_or(0.0));
   params.repetition_penalty =
       static_cast<float>(fields.repetition_penalty.value_or(defaults.repetition_penalty.value_or(1.0)));
-  params.seed = fields.seed ? static_cast<uint64_t>(*fields.seed) : draw_seed();
+  if (fields.resume) {
+    params.seed = static_cast<uint64_t>(fields.resume->seed);
+    params.choice = static_cast<uint32_t>(fields.resume->choice);
+  } else {
+    params.seed = fields.seed ? static_cast<uint64_t>(*fields.seed) : draw_seed();
+  }
   params.logprobs = logprobs;
   params.logit_bias = fields.logit_bias;
   return params;
+}
+
+openai::MaybeError check_resume(const Service& service, const openai::Resume& resume, int32_t max_tokens) {
+  const char* kPlace = "resume.output_token_ids";
+  for (size_t index = 0; index < resume.output_token_ids.size(); ++index) {
+    const int32_t id = resume.output_token_ids[index];
+    if (id >= service.loaded.config.vocab) {
+      return openai::invalid_request(fmt::format("'{}[{}]': token id {} is out of vocabulary (0 to {}).",
+                                                 kPlace, index, id, service.loaded.config.vocab - 1),
+                                     kPlace);
+    }
+  }
+  if (resume.output_token_ids.size() > static_cast<size_t>(max_tokens)) {
+    return openai::invalid_request(fmt::format("'{}' has {} tokens, more than this request may have ({}).",
+                                               kPlace, resume.output_token_ids.size(), max_tokens),
+                                   kPlace);
+  }
+  return std::nullopt;
 }
 
 }  // namespace
@@ -83,7 +106,54 @@ openai::Result<EngineParams> engine_params(const Service& service, const openai:
                                                fields.min_tokens, params.stop.max_tokens),
                                    "min_tokens");
   }
+  if (fields.resume) {
+    if (auto error = check_resume(service, *fields.resume, *max_tokens)) return *error;
+  }
   return params;
+}
+
+namespace {
+
+struct RefusalRow {
+  int status;
+  const char* code;
+  const char* message;
+};
+
+RefusalRow refusal_row(Refusal refusal) {
+  switch (refusal) {
+    case Refusal::kTenantQueueFull:
+      return {429, "tenant_queue_full", "As many requests of this tenant wait as may; try again later."};
+    case Refusal::kQueueFull:
+      return {503, "queue_full", "The server's queue is full; try again later."};
+    case Refusal::kDeadline:
+      return {503, "deadline_unreachable", "The first token cannot be there by the request's deadline."};
+    case Refusal::kBusy:
+      return {503, "busy", "The server is overloaded; try again."};
+    case Refusal::kDraining:
+      return {503, "draining", "The server is shutting down; try elsewhere."};
+    case Refusal::kEngineDead:
+      return {503, "engine_dead", "The engine has failed and the server is going down; try elsewhere."};
+  }
+  return {503, "unavailable", "Try again."};
+}
+
+}  // namespace
+
+openai::ApiError refuse(const Service& service, Refusal refusal) {
+  const RefusalRow row = refusal_row(refusal);
+  service.metrics->on_refused(row.code);
+  openai::ApiError error = openai::error_for_status(row.status, row.message);
+  error.code = row.code;
+  error.retry_after_seconds = std::max(service.loaded.engine->retry_after_seconds(), 1);
+  return error;
+}
+
+openai::ApiError submit_error(const Service& service, const Status& status) {
+  if (!service.loaded.engine->health().ok()) return refuse(service, Refusal::kEngineDead);
+  if (absl::IsResourceExhausted(status)) return refuse(service, Refusal::kTenantQueueFull);
+  if (!absl::IsUnavailable(status)) return openai::error_from_status(status);
+  return refuse(service, Engine::queue_full(status) ? Refusal::kQueueFull : Refusal::kDraining);
 }
 
 }  // namespace hadal

@@ -12,6 +12,7 @@
 #include "openai/request.h"
 #include "server/engine_loader.h"
 #include "server/metrics.h"
+#include "server/request_origin.h"
 #include "text/reasoning_parser.h"
 
 namespace hadal {
@@ -23,6 +24,7 @@ struct Service {
   ReasoningKind reasoning = ReasoningKind::kNone;
   int64_t started_unix = 0;
   std::shared_ptr<ServerMetrics> metrics;
+  HopTrust trust;
   std::atomic<bool> draining{false};
 
   bool serves(std::string_view model) const;  // an empty name means the first
@@ -36,6 +38,14 @@ struct EngineParams {
 enum class Endpoint : uint8_t { kChat, kCompletions };
 openai::Result<EngineParams> engine_params(const Service& service, const openai::CommonRequest& fields,
                                            int32_t logprobs, Endpoint endpoint, size_t prompt_tokens);
+
+/// Why nothing was queued, as the `code` of the answer and the label of vllm:admission_rejections.
+enum class Refusal : uint8_t { kTenantQueueFull, kQueueFull, kDeadline, kBusy, kDraining, kEngineDead };
+/// Counts the refusal. 429 for a tenant's full queue, else 503; Retry-After from the rate at which the queue
+/// drains.
+openai::ApiError refuse(const Service& service, Refusal refusal);
+/// What submit() said: a refusal as above, or what is wrong with the request.
+openai::ApiError submit_error(const Service& service, const Status& status);
 
 /// The error as the answer, with Retry-After where it belongs.
 void respond_error(http::ResponseWriter& writer, const openai::ApiError& error);

@@ -1,0 +1,86 @@
+#include "server/cache_plan.h"
+
+#include <gtest/gtest.h>
+
+#include "base/log.h"
+
+namespace hadal {
+namespace {
+
+constexpr uint64_t kMiB = uint64_t{1} << 20;
+
+/// 64 blocks of 64 tokens are 4 MiB.
+CacheQuestion question() {
+  set_log_level(LogLevel::kWarning);
+  CacheQuestion asked;
+  asked.token_bytes = 1024;
+  asked.model_max_len = 4096;
+  asked.max_num_seqs = 4;
+  asked.weight_bytes = 100 * kMiB;
+  asked.total_memory = 1000 * kMiB;
+  asked.free_memory = 800 * kMiB;
+  return asked;
+}
+
+TEST(CachePlan, OneSequenceOfTheLongestContextMustFit) {
+  CacheQuestion asked = question();
+  asked.max_model_len = 4096;
+  asked.num_blocks = 64;  // exactly one sequence
+  ASSERT_TRUE(plan_cache(asked).ok());
+  EXPECT_EQ(plan_cache(asked)->max_model_len, 4096);
+  EXPECT_EQ(plan_cache(asked)->bytes, 0u);
+  asked.num_blocks = 63;
+  EXPECT_TRUE(absl::IsResourceExhausted(plan_cache(asked).status()));
+  asked.num_blocks = 0;
+  asked.cache_bytes = 65 * 64 * 1024;  // with the null block
+  EXPECT_TRUE(plan_cache(asked).ok());
+  asked.cache_bytes -= 1;
+  const auto refused = plan_cache(asked);
+  ASSERT_TRUE(absl::IsResourceExhausted(refused.status()));
+  EXPECT_NE(message_of(refused.status()).find("holds 4032 tokens"), std::string_view::npos)
+      << message_of(refused.status());
+}
+
+TEST(CachePlan, WithoutALengthTheContextIsWhatFits) {
+  CacheQuestion asked = question();
+  asked.num_blocks = 10;
+  ASSERT_TRUE(plan_cache(asked).ok());
+  EXPECT_EQ(plan_cache(asked)->max_model_len, 640);
+  asked.num_blocks = 0;
+  asked.cache_bytes = 1000;  // not even a block
+  EXPECT_TRUE(absl::IsResourceExhausted(plan_cache(asked).status()));
+}
+
+TEST(CachePlan, ACpuTakesLittleUnlessAShareIsGiven) {
+  CacheQuestion asked = question();
+  EXPECT_EQ(plan_cache(asked)->bytes, (4096u + 64u) * 1024u * 4u + 64u * 1024u);  // no more than can be used
+  asked.max_num_seqs = 1000;
+  EXPECT_EQ(plan_cache(asked)->bytes, 200 * kMiB);  // a quarter of what is free
+  asked.memory_utilization = 0.5;
+  EXPECT_EQ(plan_cache(asked)->bytes, 300 * kMiB);  // half of what is free, less the weights
+  asked.memory_utilization = 0.125;
+  EXPECT_TRUE(absl::IsResourceExhausted(plan_cache(asked).status())) << "the weights alone take that";
+  for (const double share : {0.0, -1.0, 1.01}) {
+    asked.memory_utilization = share;
+    EXPECT_TRUE(absl::IsInvalidArgument(plan_cache(asked).status())) << share;
+  }
+}
+
+TEST(CachePlan, ADeviceWithMemoryOfItsOwnIsSharedOutByDefault) {
+  CacheQuestion asked = question();
+  asked.host_memory = false;
+  EXPECT_EQ(plan_cache(asked)->bytes, 820 * kMiB);  // 0.92 of all, less the weights
+  asked.memory_utilization = 0.5;
+  EXPECT_EQ(plan_cache(asked)->bytes, 400 * kMiB);
+  asked.cache_bytes = 10 * kMiB;
+  EXPECT_EQ(plan_cache(asked)->bytes, 10 * kMiB) << "bytes go before a share";
+}
+
+TEST(CachePlan, ALengthOverTheModelsIsRefused) {
+  CacheQuestion asked = question();
+  asked.max_model_len = 4097;
+  EXPECT_TRUE(absl::IsInvalidArgument(plan_cache(asked).status()));
+}
+
+}  // namespace
+}  // namespace hadal
