@@ -137,6 +137,7 @@ SCHEDULER_BENCH(sequences_256_of_8192, .length = 8192);
 SCHEDULER_BENCH(sequences_64, .running = 64);
 SCHEDULER_BENCH(two_tenants, .tenants = 2);
 SCHEDULER_BENCH(two_tenants_1000_wait, .tenants = 2, .waiting = 1000);
+SCHEDULER_BENCH(two_tenants_20000_wait, .tenants = 2, .waiting = 20000);
 SCHEDULER_BENCH(two_tenants_1000_wait_churn, .tenants = 2, .waiting = 1000, .churn = true);
 SCHEDULER_BENCH(two_tenants_1000_wait_churn_of_8192, .length = 8192, .tenants = 2, .waiting = 1000,
                 .churn = true);

@@ -221,9 +221,11 @@ PlanState plan_state(const SequenceLists& lists, const FairClock& clock,
                         .waiting = static_cast<int32_t>(waiting.size()),
                         .active = clock.active(id)};
     size_t count = 0, certain = 0;  // how many are shown; of them those that cannot be refused
-    for (size_t i = 0; i < waiting.size(); ++i) {
-      const bool may_be_refused = !waiting[i]->has_run && waiting[i]->deadline != MonotonicTime::max();
+    int64_t deadlines = lists.may_be_refused(id);
+    for (size_t i = 0; i < waiting.size() && (certain <= most || deadlines > 0); ++i) {
+      const bool may_be_refused = waiting[i]->may_be_refused();
       if (may_be_refused || certain <= most) count = i + 1;
+      deadlines -= may_be_refused ? 1 : 0;
       certain += may_be_refused ? 0 : 1;
     }
     for (size_t i = 0; i < count; ++i) state.waiting[t].push_back(view_of(*waiting[i]));
