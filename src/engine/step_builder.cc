@@ -61,6 +61,7 @@ StepRow make_row(const Sequence& sequence, TokenForm form, int32_t from, int32_t
 /// The rows of a step, sorted into the three kinds.
 class Rows {
  public:
+  explicit Rows(size_t parts) { output_rows_.reserve(parts); }
   void add(const Sequence& sequence, int32_t from, int32_t to) {
     const int32_t prompt = sequence.prompt_size();
     const bool samples = to == sequence.known();
@@ -120,6 +121,7 @@ Named name_all(const StepDecision& decision, const SequenceLists& lists) {
   };
   const auto running = [&](int32_t index) { return lists.running()[static_cast<size_t>(index)]; };
   Named named;
+  named.granted.reserve(decision.grants.size());
   for (const WaitingIndex& at : decision.refused) named.refused.push_back(waiting(at));
   for (const int32_t index : decision.preempted) named.preempted.push_back(running(index));
   for (const Grant& grant : decision.grants)
@@ -256,7 +258,8 @@ StatusOr<CommittedStep> commit(const StepDecision& decision, StepId id, Sequence
     sequence.computed = decision.grants[i].hit.tokens;
   }
   std::vector<CacheCopy> copies;
-  Rows rows;
+  Rows rows(named.granted.size());
+  step.parts.reserve(named.granted.size());
   for (size_t i = 0; i < named.granted.size(); ++i) {
     Sequence& sequence = *named.granted[i];
     const Grant& grant = decision.grants[i];
@@ -272,6 +275,7 @@ StatusOr<CommittedStep> commit(const StepDecision& decision, StepId id, Sequence
   }
   for (const CacheCopy& copy : copies) step.plan.copies.push_back({copy.group, copy.from, copy.to});
   step.plan.rows = rows.take();
+  step.results.reserve(step.plan.rows.size());
   for (size_t i = 0; i < step.plan.rows.size(); ++i) {
     const StepRow& row = step.plan.rows[i];
     if (row.logits == LogitsWanted::kNone) continue;
