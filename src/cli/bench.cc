@@ -1,5 +1,5 @@
-// hadal bench MODEL: prefill and decode beside the machine's read bandwidth. `hadal bench serve`, `hadal bench
-// cache` and `hadal bench simulate` have files of their own.
+// hadal bench MODEL: prefill and decode beside the machine's read bandwidth. `hadal bench serve`, `hadal
+// bench cache` and `hadal bench simulate` have files of their own.
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
