@@ -75,7 +75,7 @@ def try_mutant(patch, log, steps):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--steps", type=int, default=20000, help="steps of the stress test")
+    parser.add_argument("--steps", type=int, default=100000, help="steps of the stress test")
     parser.add_argument("--only", default="", help="only patches whose names contain this")
     arguments = parser.parse_args()
     patches = sorted(path for path in (ROOT / "tests" / "mutants").glob("*.patch") if arguments.only in path.name)

@@ -48,7 +48,7 @@ TEST(EngineStress, TheSameAsTheSlowTwinStepForStep) {
       "failed\n",
       totals.steps, totals.finished, totals.refused, totals.preemptions, totals.hits, totals.evictions,
       totals.claims, totals.failures);
-  if (only > 0 || HasFailure()) return;
+  if (only > 0 || steps < 6000 || HasFailure()) return;  // too short to say whether the workload has it all
   EXPECT_GT(totals.preemptions, 50);
   EXPECT_GT(totals.hits, 1000);
   EXPECT_GT(totals.evictions, 100);
