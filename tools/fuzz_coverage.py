@@ -23,6 +23,7 @@ PARSERS = {
     "request": ["src/openai/request.cc", "src/openai/request_fields.cc", "src/openai/request_messages.cc",
                 "src/openai/value_readers.cc", "src/openai/json_reader.cc"],
     "http": ["src/http/request_reader.cc", "src/http/chunk_decoder.cc"],
+    "trace": ["src/lab/traces.cc"],
 }
 
 

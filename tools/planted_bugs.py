@@ -109,7 +109,7 @@ def describe(log):
              r"(runtime error: [^\n]{1,90})", r"ERROR: libFuzzer: (timeout|out-of-memory)",
              r"(check failed[^\n]{0,90})", r"ERROR: LeakSanitizer: (detected memory leaks)"]
     kind = next((match[1] for match in (re.search(pattern, log, re.I) for pattern in kinds) if match), "abort")
-    frame = re.search(r"#\d+ 0x[0-9a-f]+ in [^\n]*?/((?:src|fuzz)/(?!base/check)[a-z0-9_/]+\.(?:cc|h):\d+)", log)
+    frame = re.search(r"#\d+ 0x[0-9a-f]+ in [^\n]*?/((?:src|fuzz)/(?!base/check)[a-z0-9_/]+\.(?:cc|h)\b(?::\d+)?)", log)
     return kind + (f" at {frame[1]}" if frame else "")
 
 

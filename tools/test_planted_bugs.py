@@ -69,7 +69,9 @@ def test_a_file_that_is_gone_leaves_the_copy_too(copy):
      "std::out_of_range"),
     ("==1== ERROR: libFuzzer: timeout after 20 seconds\n", "timeout"),
     ("==1== ERROR: libFuzzer: deadly signal\n    #7 0x1 in LLVMFuzzerTestOneInput /h/fuzz/http_fuzz.cc:80:5\n",
-     "abort at fuzz/http_fuzz.cc:80")])
+     "abort at fuzz/http_fuzz.cc:80"),
+    ("==1== ERROR: libFuzzer: deadly signal\n    #7 0x1 in LLVMFuzzerTestOneInput /h/fuzz/http_fuzz.cc\n    #8 0x2 in f (/h/x)\n",
+     "abort at fuzz/http_fuzz.cc")])
 def test_a_log_becomes_one_line(log, said):
     assert planted_bugs.describe(log) == said
 

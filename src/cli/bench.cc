@@ -1,5 +1,5 @@
-// hadal bench MODEL: prefill and decode beside the machine's read bandwidth. `hadal bench serve` and `hadal
-// bench cache` have files of their own.
+// hadal bench MODEL: prefill and decode beside the machine's read bandwidth. `hadal bench serve`, `hadal
+// bench cache` and `hadal bench simulate` have files of their own.
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
@@ -53,7 +53,8 @@ int bench_model(const Arguments& arguments) {
       "bandwidth is probed, so the last column compares like with like. With one sequence it is the share of "
       "that bandwidth at which the weights are read.\n\nOther measurements: `hadal bench serve` (load on a "
       "running "
-      "server), `hadal bench cache` (the prefix cache over a recorded trace); each has its own --help.");
+      "server), `hadal bench cache` (the prefix cache over a recorded trace), `hadal bench simulate` (the "
+      "scheduler on a simulated clock); each has its own --help.");
   add_model_option(table, options.engine);
   table.option("--prompt-tokens", &options.prompt_tokens, "prompt length");
   table.option("--output-tokens", &options.output_tokens, "tokens to generate");
@@ -79,6 +80,7 @@ int run_bench(const Arguments& arguments) {
   // A folder of one of these names is still reached as ./serve.
   const std::string first = arguments.empty() ? std::string() : arguments.front();
   if (first == "serve") return run_bench_serve(Arguments(arguments.begin() + 1, arguments.end()));
+  if (first == "simulate") return run_bench_simulate(Arguments(arguments.begin() + 1, arguments.end()));
   if (first == "cache") return run_bench_cache(Arguments(arguments.begin() + 1, arguments.end()));
   return bench_model(arguments);
 }

@@ -25,6 +25,7 @@ Planner::Planner(const PlanState& state, const StepBudget& budget, MonotonicTime
       gone_(state.running.size(), 0),
       tokens_left_(budget.max_tokens),
       rows_left_(budget.max_rows) {
+  decision_.grants.reserve(state.running.size() + 1);
   ledgers_.reserve(state.groups.size());
   for (const GroupView& group : state.groups) ledgers_.emplace_back(group);
   tenants_.resize(state.tenants.size());

@@ -44,18 +44,25 @@ struct Sequence {
 
   int32_t prompt_size() const { return static_cast<int32_t>(prompt->size()); }
   int32_t known() const { return prompt_size() + static_cast<int32_t>(output.size()); }
+  /// Does not change while it waits.
+  bool may_be_refused() const { return !has_run && deadline != MonotonicTime::max(); }
 };
 
 /// Running sequences in order; waiting ones by tenant, each in order.
 class SequenceLists {
  public:
-  void add_tenant() { waiting_.emplace_back(); }
+  void add_tenant() {
+    waiting_.emplace_back();
+    may_be_refused_.push_back(0);
+  }
   const std::vector<Sequence*>& running() const { return running_; }
   const std::vector<Sequence*>& waiting(TenantId tenant) const {
     return waiting_[static_cast<size_t>(tenant)];
   }
   int32_t tenants() const { return static_cast<int32_t>(waiting_.size()); }
   int64_t waiting_count() const { return waiting_count_; }
+  /// Of the tenant's waiting ones those that have a deadline to meet.
+  int64_t may_be_refused(TenantId tenant) const { return may_be_refused_[static_cast<size_t>(tenant)]; }
 
   void run(Sequence* sequence) { move(sequence, SequenceState::kRunning); }
   void wait(Sequence* sequence) { move(sequence, SequenceState::kWaiting); }
@@ -76,16 +83,22 @@ class SequenceLists {
   List& waiting_of(const Sequence* sequence) { return waiting_[static_cast<size_t>(sequence->tenant)]; }
   void move(Sequence* sequence, SequenceState to) {
     if (sequence->state == SequenceState::kRunning) erase(running_, sequence);
-    if (sequence->state == SequenceState::kWaiting && erase(waiting_of(sequence), sequence)) --waiting_count_;
+    if (sequence->state == SequenceState::kWaiting && erase(waiting_of(sequence), sequence))
+      count(sequence, -1);
     sequence->state = to;
     if (to == SequenceState::kRunning) insert(running_, sequence);
     if (to != SequenceState::kWaiting) return;
     insert(waiting_of(sequence), sequence);
-    ++waiting_count_;
+    count(sequence, 1);
+  }
+  void count(const Sequence* sequence, int64_t by) {
+    waiting_count_ += by;
+    if (sequence->may_be_refused()) may_be_refused_[static_cast<size_t>(sequence->tenant)] += by;
   }
 
   List running_;
   std::vector<List> waiting_;
+  std::vector<int64_t> may_be_refused_;  // by tenant
   int64_t waiting_count_ = 0;
 };
 

@@ -61,6 +61,7 @@ StepRow make_row(const Sequence& sequence, TokenForm form, int32_t from, int32_t
 /// The rows of a step, sorted into the three kinds.
 class Rows {
  public:
+  explicit Rows(size_t parts) { output_rows_.reserve(parts); }
   void add(const Sequence& sequence, int32_t from, int32_t to) {
     const int32_t prompt = sequence.prompt_size();
     const bool samples = to == sequence.known();
@@ -120,6 +121,7 @@ Named name_all(const StepDecision& decision, const SequenceLists& lists) {
   };
   const auto running = [&](int32_t index) { return lists.running()[static_cast<size_t>(index)]; };
   Named named;
+  named.granted.reserve(decision.grants.size());
   for (const WaitingIndex& at : decision.refused) named.refused.push_back(waiting(at));
   for (const int32_t index : decision.preempted) named.preempted.push_back(running(index));
   for (const Grant& grant : decision.grants)
@@ -221,9 +223,11 @@ PlanState plan_state(const SequenceLists& lists, const FairClock& clock,
                         .waiting = static_cast<int32_t>(waiting.size()),
                         .active = clock.active(id)};
     size_t count = 0, certain = 0;  // how many are shown; of them those that cannot be refused
-    for (size_t i = 0; i < waiting.size(); ++i) {
-      const bool may_be_refused = !waiting[i]->has_run && waiting[i]->deadline != MonotonicTime::max();
+    int64_t deadlines = lists.may_be_refused(id);
+    for (size_t i = 0; i < waiting.size() && (certain <= most || deadlines > 0); ++i) {
+      const bool may_be_refused = waiting[i]->may_be_refused();
       if (may_be_refused || certain <= most) count = i + 1;
+      deadlines -= may_be_refused ? 1 : 0;
       certain += may_be_refused ? 0 : 1;
     }
     for (size_t i = 0; i < count; ++i) state.waiting[t].push_back(view_of(*waiting[i]));
@@ -254,7 +258,8 @@ StatusOr<CommittedStep> commit(const StepDecision& decision, StepId id, Sequence
     sequence.computed = decision.grants[i].hit.tokens;
   }
   std::vector<CacheCopy> copies;
-  Rows rows;
+  Rows rows(named.granted.size());
+  step.parts.reserve(named.granted.size());
   for (size_t i = 0; i < named.granted.size(); ++i) {
     Sequence& sequence = *named.granted[i];
     const Grant& grant = decision.grants[i];
@@ -270,6 +275,7 @@ StatusOr<CommittedStep> commit(const StepDecision& decision, StepId id, Sequence
   }
   for (const CacheCopy& copy : copies) step.plan.copies.push_back({copy.group, copy.from, copy.to});
   step.plan.rows = rows.take();
+  step.results.reserve(step.plan.rows.size());
   for (size_t i = 0; i < step.plan.rows.size(); ++i) {
     const StepRow& row = step.plan.rows[i];
     if (row.logits == LogitsWanted::kNone) continue;

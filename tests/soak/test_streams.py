@@ -84,8 +84,9 @@ async def load(port, variants, expected, counts, memory):
     tasks = [asyncio.create_task(client(number, port, variants, expected, stop, counts)) for number in range(STREAMS)]
 
     async def watch_memory():
-        await asyncio.sleep(SECONDS / 4)  # buffers have their sizes by then
-        memory.append(memory_of(port))
+        for _ in range(8):
+            await asyncio.sleep(SECONDS / 8)
+            memory.append(memory_of(port))
 
     await asyncio.gather(watch_memory(), *tasks)
 
@@ -103,7 +104,7 @@ def alone(server, body):
 
 
 def test_256_streams():
-    server = Running("serve", DEMO, "--port", 0, "--exact", "--max-num-seqs", STREAMS, "--num-gpu-blocks-override", 700,
+    server = Running("serve", DEMO, "--port", 0, "--exact", "--max-num-seqs", STREAMS, "--num-gpu-blocks-override", 200,
                      "--max-model-len", 1024, env={"HADAL_TRUSTED_HOP_SECRET": SECRET})
     rng = random.Random(SEED)
     variants = [request(rng) for _ in range(64)]
@@ -121,6 +122,7 @@ def test_256_streams():
     assert not any('finished_reason="error"' in series and value for series, value in found.items())
     assert metric(server, "vllm:admission_rejections_total") == 0
     assert metric(server, "process_threads") == threads
-    assert memory[1] < memory[0] * 1.05 + (16 << 20), memory
+    # by half time every block of the cache has been written, and buffers have their sizes
+    assert memory[-1] < memory[3] * 1.05 + (8 << 20), memory
     assert call(server, "GET", "/health").status == 200
     assert server.stop() == 0, server.log.decode(errors="replace")
