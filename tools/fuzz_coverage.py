@@ -24,6 +24,7 @@ PARSERS = {
                 "src/openai/value_readers.cc", "src/openai/json_reader.cc"],
     "http": ["src/http/request_reader.cc", "src/http/chunk_decoder.cc"],
     "trace": ["src/lab/traces.cc"],
+    "tenants": ["src/server/tenants_file.cc"],
 }
 
 
