@@ -2,14 +2,14 @@
 // its descriptor. An op neither allocates nor locks nor logs; all memory is the caller's.
 //
 // Numerics (every backend, checked against kernels/ref):
-//  - Sums run in float32, in an order that depends on the inner length alone: not on the other rows of the batch, not
-//    on the number of threads. So a row's result is the same bit for bit whatever it is batched with (one backend,
-//    one ISA).
+//  - Sums run in float32 or better, in an order that depends on the inner length alone: not on the other rows of the
+//    batch, not on the number of threads. So a row's result is the same bit for bit whatever it is batched with (one
+//    backend, one ISA).
 //  - A linear with float32 activations multiplies exact weight values (quantised ones decoded to float32). With
 //    bfloat16 activations, dense weights keep their exact values and quantised ones are decoded and rounded to
-//    bfloat16. Accumulation is float32. An output in bfloat16 is rounded once, to nearest even. Attention decodes kv_b
-//    for the compute dtype of its group.
-//  - Softmax, routing, norms and rotary embedding are float32 throughout.
+//    bfloat16. Accumulation is float32 or better. An output in bfloat16 is rounded once, to nearest even. Attention
+//    decodes kv_b for the compute dtype of its group.
+//  - Softmax, routing, norms and rotary embedding are float32 or better throughout.
 #pragma once
 
 #include "kernels/api/types.h"

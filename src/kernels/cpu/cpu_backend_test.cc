@@ -208,5 +208,34 @@ TEST(ReadProbeTest, ReadsAtAPlausibleSpeedAndRefusesNonsense) {
   EXPECT_FALSE(ReadProbe::create({.threads = 100000}).ok());
 }
 
+/// v3-bf16 of the oracle: a float32 sum one unit off rounded an activation the other way, and another expert
+/// than the twin's was chosen. Short sums are therefore exact before their one rounding.
+TEST(CpuDot, ShortSumsOfBfloat16AreRoundedOnce) {
+  std::mt19937 random(11);
+  std::normal_distribution<float> normal;
+  constexpr int64_t kOutputs = 5;  // a tile and one left over
+  for (const auto [rows, k] :
+       {std::pair<int64_t, int64_t>{1, 96}, {1, 90}, {18, 1}, {18, 7}, {18, 64}, {18, 90}, {35, 96}}) {
+    std::vector<BFloat16> x(static_cast<size_t>(rows * k)), w(static_cast<size_t>(kOutputs * k));
+    for (BFloat16& value : x) value = bfloat16_from_float(normal(random));
+    for (BFloat16& value : w) value = bfloat16_from_float(normal(random));
+    for (Isa isa : usable_isas()) {
+      std::vector<float> out(static_cast<size_t>(rows * kOutputs));
+      const DotArgs args{x.data(), k, nullptr,    w.data(), k,       rows, kOutputs,
+                         k,        k, out.data(), kOutputs, nullptr, 0};
+      kernels_of(isa).dot->dot[kElemBF16][kElemBF16](&args);
+      for (int64_t i = 0; i < rows * kOutputs; ++i) {
+        long double sum = 0;  // exact: 16-bit products of like size
+        for (int64_t j = 0; j < k; ++j) {
+          sum += static_cast<long double>(to_float(x[static_cast<size_t>(i / kOutputs * k + j)])) *
+                 static_cast<long double>(to_float(w[static_cast<size_t>(i % kOutputs * k + j)]));
+        }
+        EXPECT_EQ(out[static_cast<size_t>(i)], static_cast<float>(sum))
+            << isa_name(isa) << " " << k << " " << i;
+      }
+    }
+  }
+}
+
 }  // namespace
 }  // namespace hadal::cpu

@@ -75,9 +75,9 @@ struct VectorKernels {
   void (*to_f32)(int32_t elem, const void* from, float scale, float* to,
                  int64_t n);                                               // all five types; times scale
   void (*from_f32)(int32_t elem, const float* from, void* to, int64_t n);  // F32, BF16, F16
-  float (*sum_of_squares)(const float* v, int64_t n);
-  void (*scale_by)(const float* v, float factor, const float* weight, float* out,
-                   int64_t n);  // weight * (v * factor)
+  double (*sum_of_squares)(const float* v, int64_t n);
+  void (*scale_by)(const float* v, double factor, const float* weight, float* out,
+                   int64_t n);  // weight * (v * factor), rounded once; out may be v
   void (*silu_mul)(const float* gate, const float* up, float* out, int64_t n);
   void (*add)(const float* a, const float* b, float* out, int64_t n);
   void (*add_scaled)(float factor, const float* a, float* out, int64_t n);  // out += factor * a

@@ -135,12 +135,12 @@ void norm_row(CpuDevice& device, const RmsNormArgs& args, int64_t r, int thread)
   if (has_residual && args.x.data != nullptr)
     binary_row(device, args.residual, args.x, args.residual, r, thread, k.add);
   const Mat& v = has_residual ? args.residual : args.x;
-  float squares = 0;
+  double squares = 0;
   for (int64_t col = 0; col < v.cols; col += kPiece) {
     const int64_t n = std::min(kPiece, v.cols - col);
     squares += k.sum_of_squares(widened(device, v, r, col, n, buffer), n);
   }
-  const float inverse = 1.0f / std::sqrt(squares / static_cast<float>(v.cols) + args.eps);
+  const double inverse = 1.0 / std::sqrt(squares / static_cast<double>(v.cols) + double{args.eps});
   const Mat weight{const_cast<void*>(args.weight), 1, v.cols, v.cols, args.weight_dtype};
   for (int64_t col = 0; col < v.cols; col += kPiece) {
     const int64_t n = std::min(kPiece, v.cols - col);

@@ -135,6 +135,31 @@ HADAL_INLINE VF decode(VI codes, const Codebook& book) {
   return _mm256_blendv_ps(low, high, as_float(_mm256_slli_epi32(codes, 28)));
 }
 
+/// Eight doubles from as many floats. gcc 12 converts such vectors element by element unless told how.
+typedef double VD __attribute__((vector_size(64)));
+HADAL_INLINE VD doubles(const float* p) {
+  const __m256d halves[2] = {_mm256_cvtps_pd(_mm_loadu_ps(p)), _mm256_cvtps_pd(_mm_loadu_ps(p + 4))};
+  VD v;
+  memcpy(&v, halves, sizeof(v));
+  return v;
+}
+HADAL_INLINE VD doubles(const double* p) {
+  VD v;
+  memcpy(&v, p, sizeof(v));
+  return v;
+}
+HADAL_INLINE VD doubles(const Bf16* p) {
+  float v[8];
+  store(v, load(p));
+  return doubles(v);
+}
+HADAL_INLINE VD doubles(const F16* p) {
+  float v[8];
+  store(v, load(p));
+  return doubles(v);
+}
+HADAL_INLINE VD fma(VD a, VD b, VD c) { return a * b + c; }
+
 /// Sums of four vectors, each by the same tree.
 HADAL_INLINE void sum4(VF a, VF b, VF c, VF d, float* out) {
   const VF all = _mm256_hadd_ps(_mm256_hadd_ps(a, b), _mm256_hadd_ps(c, d));

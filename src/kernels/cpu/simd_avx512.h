@@ -129,6 +129,23 @@ HADAL_INLINE void store_decoded(float* p, VF v) { store(p, v); }
 /// Of the lowest four bits of each lane.
 HADAL_INLINE VF decode(VI codes, const Codebook& book) { return _mm512_permutexvar_ps(codes, book.values); }
 
+/// Eight doubles from as many floats. gcc 12 converts such vectors element by element unless told how.
+typedef double VD __attribute__((vector_size(64)));
+HADAL_INLINE VD doubles(const float* p) { return _mm512_cvtps_pd(_mm256_loadu_ps(p)); }
+HADAL_INLINE VD doubles(const double* p) {
+  VD v;
+  memcpy(&v, p, sizeof(v));
+  return v;
+}
+HADAL_INLINE VD doubles(const Bf16* p) {
+  const __m256i bits = _mm256_cvtepu16_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
+  return _mm512_cvtps_pd(_mm256_castsi256_ps(_mm256_slli_epi32(bits, 16)));
+}
+HADAL_INLINE VD doubles(const F16* p) {
+  return _mm512_cvtps_pd(_mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))));
+}
+HADAL_INLINE VD fma(VD a, VD b, VD c) { return _mm512_fmadd_pd(a, b, c); }
+
 /// Sums of four vectors, each by the same tree.
 HADAL_INLINE void sum4(VF a, VF b, VF c, VF d, float* out) {
   const VF ab = add(_mm512_unpacklo_ps(a, b), _mm512_unpackhi_ps(a, b));

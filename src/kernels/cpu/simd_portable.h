@@ -131,6 +131,27 @@ HADAL_INLINE VF decode(VI codes, const Codebook& book) {
   return mul(sub(to_float(bit_and(codes, set1_int(15))), book.zero), book.scale);
 }
 
+/// Eight doubles from as many floats.
+typedef double VD __attribute__((vector_size(64)));
+HADAL_INLINE VD doubles(const float* p) {
+  VD v;
+  for (int i = 0; i < 8; ++i) v[i] = static_cast<double>(p[i]);
+  return v;
+}
+HADAL_INLINE VD doubles(const double* p) {
+  VD v;
+  memcpy(&v, p, sizeof(v));
+  return v;
+}
+template <typename T>
+HADAL_INLINE VD doubles(const T* p) {
+  float v[8];
+  store(v, load(p));
+  store(v + 4, load(p + 4));
+  return doubles(v);
+}
+HADAL_INLINE VD fma(VD a, VD b, VD c) { return a * b + c; }
+
 /// Sums of four vectors, one after the other, each by the same tree.
 HADAL_INLINE void sum4(VF a, VF b, VF c, VF d, float* out) {
   out[0] = (a[0] + a[2]) + (a[1] + a[3]);

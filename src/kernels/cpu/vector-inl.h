@@ -145,29 +145,26 @@ int32_t read_all(const char* p, int64_t n) {
 
 // ---- rows ----
 
-float sum_of_squares(const float* v, int64_t n) {
-  VF acc[4] = {zero(), zero(), zero(), zero()};
+/// In double, where squares of float32 are exact: an error here would move every value of a row to the same
+/// side, and with it many at once over the edge of a bfloat16 rounding. Also the same on all instruction
+/// sets.
+double sum_of_squares(const float* v, int64_t n) {
+  enum { kSums = 16 };
+  double sums[kSums] = {};
   int64_t i = 0;
-  for (; i + 4 * kLanes <= n; i += 4 * kLanes) {
-#pragma GCC unroll 4
-    for (int u = 0; u < 4; ++u) {
-      const VF x = load(v + i + u * kLanes);
-      acc[u] = fma(x, x, acc[u]);
-    }
+  for (; i + kSums <= n; i += kSums) {
+    for (int u = 0; u < kSums; ++u) sums[u] += static_cast<double>(v[i + u]) * static_cast<double>(v[i + u]);
   }
-  for (; i < n; i += kLanes) {
-    const VF x = i + kLanes <= n ? load(v + i) : load_n(v + i, static_cast<int>(n - i));
-    acc[0] = fma(x, x, acc[0]);
+  for (int u = 0; i + u < n; ++u) sums[u] += static_cast<double>(v[i + u]) * static_cast<double>(v[i + u]);
+  for (int half = kSums / 2; half > 0; half /= 2) {
+    for (int u = 0; u < half; ++u) sums[u] += sums[u + half];
   }
-  return sum(add(add(acc[0], acc[1]), add(acc[2], acc[3])));
+  return sums[0];
 }
 
-void scale_by(const float* v, float factor, const float* weight, float* out, int64_t n) {
-  const VF f = set1(factor);
-  int64_t i = 0;
-  for (; i + kLanes <= n; i += kLanes) store(out + i, mul(load(weight + i), mul(load(v + i), f)));
-  if (const int rest = static_cast<int>(n - i); rest > 0) {
-    store_n(out + i, mul(load_n(weight + i, rest), mul(load_n(v + i, rest), f)), rest);
+void scale_by(const float* v, double factor, const float* weight, float* out, int64_t n) {
+  for (int64_t i = 0; i < n; ++i) {
+    out[i] = static_cast<float>(static_cast<double>(weight[i]) * (static_cast<double>(v[i]) * factor));
   }
 }
 
