@@ -47,6 +47,16 @@ sigset_t block_stop_signals() {
 }
 
 int serve(const ServeOptions& options) {
+  if (options.port < 0 || options.port > 65535) {
+    std::fprintf(stderr, "hadal: --port must lie between 0 and 65535, not %d\n",
+                 static_cast<int>(options.port));
+    return kExitUsage;
+  }
+  if (options.shutdown_timeout_s < 0) {
+    std::fprintf(stderr, "hadal: --shutdown-timeout must be 0 or more, not %d\n",
+                 static_cast<int>(options.shutdown_timeout_s));
+    return kExitUsage;
+  }
   const sigset_t signals = block_stop_signals();
   auto server = ApiServer::start(options);
   if (!server.ok()) return report(server.status());

@@ -22,6 +22,13 @@ def test_exit_codes_and_hints():
     assert missing.returncode == 1 and b"/nowhere" in missing.stderr and missing.stdout == b""
 
 
+@pytest.mark.parametrize("flag, value", [("--port", "99999"), ("--port", "-1"), ("--shutdown-timeout", "-1")])
+def test_serve_refuses_ports_and_times_out_of_range(flag, value):
+    """99999 was cut to 16 bits, and the server listened on 34463."""
+    wrong = run("up", flag, value, check=False)
+    assert wrong.returncode == 2 and flag.encode() in wrong.stderr and value.encode() in wrong.stderr
+
+
 def test_gguf_is_refused_by_name(tmp_path):
     (tmp_path / "model.gguf").write_bytes(b"GGUF" + bytes(64))
     for target in (tmp_path, tmp_path / "model.gguf"):
