@@ -86,9 +86,4 @@ void LiveSinks::fail_all(const Status& why) {
   for (const auto& sink : all) sink->fail(why);
 }
 
-int64_t LiveSinks::size() const {
-  MutexLock lock(shared_->mutex);
-  return static_cast<int64_t>(shared_->live.size());
-}
-
 }  // namespace hadal

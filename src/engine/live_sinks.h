@@ -21,8 +21,6 @@ class LiveSinks {
   /// Every sink gets kError for each choice that is not finished. Call once.
   void fail_all(const Status& why);
 
-  int64_t size() const;
-
  private:
   class Watched;
   struct Shared {

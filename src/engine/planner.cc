@@ -160,8 +160,8 @@ Grant Planner::make_grant(const SequenceView& sequence, int32_t tokens, int32_t 
   if (tokens < least || tokens < 1 || tokens > tokens_left_) return grant;
   grant.tokens = tokens;
   for (size_t g = 0; g < ledgers_.size(); ++g) {
-    grant.new_blocks.push_back(ledgers_[g].take(account_of_tenant(sequence.tenant), (*sequence.tables)[g],
-                                                sequence.computed, sequence.computed + tokens));
+    ledgers_[g].take(account_of_tenant(sequence.tenant), (*sequence.tables)[g], sequence.computed,
+                     sequence.computed + tokens);
   }
   tokens_left_ -= tokens;
   rows_left_ -= rows_for(sequence, tokens);
@@ -196,9 +196,7 @@ void Planner::extend_leader(int32_t tokens) {
   rows_left_ -= rows_for(leader, to - leader.computed) - rows;
   tokens_left_ -= to - from;
   for (size_t g = 0; g < ledgers_.size(); ++g) {
-    const int32_t before = ledgers_[g].held(account_of_tenant(leader.tenant));
     CHECK(ledgers_[g].take_first(account_of_tenant(leader.tenant), (*leader.tables)[g], from, to));
-    grant.new_blocks[g] += ledgers_[g].held(account_of_tenant(leader.tenant)) - before;
   }
   grant.tokens = granted_[index] = to - leader.computed;
   charge(leader, from, to, &grant);

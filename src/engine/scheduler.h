@@ -55,7 +55,6 @@ struct TenantView {
   double weight = 1.0;
   double counter = 0.0;
   int32_t max_running = 0;  // places; 0: no limit of its own
-  int32_t waiting = 0;      // sequences that wait, those that the state leaves out too
   bool active = false;
 };
 
@@ -94,7 +93,6 @@ struct Grant {
   WaitingIndex waiting;
   int32_t tokens = 0;
   double charge = 0.0;              // virtual tokens, over the weight
-  std::vector<int32_t> new_blocks;  // per group, at most: a preemption later in the plan may spare a copy
   PrefixHit hit;                    // of an admitted sequence
 };
 

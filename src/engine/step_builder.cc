@@ -220,7 +220,6 @@ PlanState plan_state(const SequenceLists& lists, const FairClock& clock,
     state.tenants[t] = {.weight = clock.weight(id),
                         .counter = clock.counter(id),
                         .max_running = limits[t].max_running,
-                        .waiting = static_cast<int32_t>(waiting.size()),
                         .active = clock.active(id)};
     size_t count = 0, certain = 0;  // how many are shown; of them those that cannot be refused
     int64_t deadlines = lists.may_be_refused(id);
