@@ -284,6 +284,30 @@ TEST(EngineCore, AFailedStepEndsItsRequestsAndTheEngineGoesOn) {
   EXPECT_TRUE(toy.core->health().ok());
 }
 
+// One request whose logits are not numbers failed the whole step, and three of them the engine.
+TEST(EngineCore, ARowWithoutATokenEndsItsRequestOnly) {
+  ToyCore toy(toy_info());
+  toy.runner->draws_nothing = [](const StepRow& row) { return row.sampling->seed == 666; };
+  std::vector<std::shared_ptr<RecordingSink>> poisoned;
+  for (int32_t i = 0; i < 2 * EngineCore::kMaxFailedSteps; ++i) {
+    poisoned.push_back(std::make_shared<RecordingSink>());
+    EngineRequest request = toy_request(toy_prompt(5, i), 20, poisoned.back());
+    request.sampling.seed = 666;
+    request.num_choices = 2;
+    toy.add(std::move(request));
+  }
+  auto good = std::make_shared<RecordingSink>();
+  toy.add(toy_request(toy_prompt(12), 20, good));
+  toy.finish();
+  for (const auto& sink : poisoned) {
+    EXPECT_EQ(sink->finished(), 2);
+    EXPECT_EQ(sink->choice(0).finish, FinishReason::kError);
+    EXPECT_THAT(std::string(message_of(sink->choice(1).error)), HasSubstr("not a number"));
+  }
+  expect_tokens(toy_info(), toy_prompt(12), {}, *good, 0, 20);
+  EXPECT_TRUE(toy.core->health().ok());
+}
+
 TEST(EngineCore, AStepThatThrowsEndsTheEngine) {
   ToyCore toy(toy_info());
   int step = 0;

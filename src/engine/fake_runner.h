@@ -129,6 +129,7 @@ class FakeRunner : public Runner {
   }
 
   std::function<Status(const StepPlan&)> on_launch, on_collect;
+  std::function<bool(const StepRow&)> draws_nothing;  // as if the row's logits held a NaN
 
  private:
   struct Record {
@@ -227,6 +228,7 @@ class FakeRunner : public Runner {
     ASSIGN_OR_RETURN(const std::vector<uint64_t> contexts, contexts_at(source, last));
     SampledToken sampled;
     sampled.token = draw_token(contexts, *row.sampling, row.output_position, row.forbidden, info_.vocab_size);
+    if (draws_nothing && draws_nothing(row)) sampled.token = kNoTokenDrawn;
     sampled.logprob = -static_cast<float>(sampled.token);
     sampled.rank = 1;
     for (int32_t i = 0; i < row.sampling->logprobs; ++i) sampled.top.push_back({i, -static_cast<float>(i)});

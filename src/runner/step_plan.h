@@ -1,5 +1,5 @@
-// What the engine asks of a runner for one step, and what it gets back: plain data that can be sent to another
-// process (docs/contracts/runner.md). The engine never sees a Device.
+// What the engine asks of a runner for one step, and what it gets back: plain data that can be sent to
+// another process (docs/contracts/runner.md). The engine never sees a Device.
 #pragma once
 
 #include <cstdint>
@@ -35,26 +35,28 @@ using StepId = uint64_t;
 
 enum class LogitsWanted : uint8_t { kNone, kSampleLast, kReturnAll, kReturnLast };
 
-/// A run of consecutive tokens of one sequence, all in one form. A sequence that recomputes prompt and output in one
-/// step has two rows, its output row among the output rows, its prompt row among the prompt rows.
+/// A run of consecutive tokens of one sequence, all in one form. A sequence that recomputes prompt and output
+/// in one step has two rows, its output row among the output rows, its prompt row among the prompt rows.
 ///
-/// A *draw row* has no tokens: it samples once more from the logits of another row's last token (`draws_from`). So n
-/// choices of one prompt cost one prompt, and a row that returns its logits can be sampled too.
+/// A *draw row* has no tokens: it samples once more from the logits of another row's last token
+/// (`draws_from`). So n choices of one prompt cost one prompt, and a row that returns its logits can be
+/// sampled too.
 struct StepRow {
   SequenceId sequence = 0;
   TokenForm form = TokenForm::kPrompt;
   int32_t first_position = 0;
   std::vector<int32_t> tokens;  // ids known to the host; empty: the one token that `token_from` makes
-  StepId token_from = 0;        // a launched step whose sampled token for this sequence is this row's token (still on the device)
-  int32_t draft_count = 0;      // the last draft_count tokens are drafts to verify (speculative decoding)
+  StepId token_from =
+      0;  // a launched step whose sampled token for this sequence is this row's token (still on the device)
+  int32_t draft_count = 0;  // the last draft_count tokens are drafts to verify (speculative decoding)
   std::vector<std::vector<int32_t>> block_table;  // per cache group, enough for the last token
   LogitsWanted logits = LogitsWanted::kNone;
-  int32_t adapter = 0;  // LoRA slot; 0: none
+  int32_t adapter = 0;      // LoRA slot; 0: none
   int32_t draws_from = -1;  // draw row: index in the plan of an earlier row with tokens; else -1
 
   // for kSampleLast:
   std::shared_ptr<const SamplingParams> sampling;
-  uint32_t output_position = 0;  // of the token to draw, counted from the sequence's first output token
+  uint32_t output_position = 0;     // of the token to draw, counted from the sequence's first output token
   std::vector<int32_t> prompt_ids;  // only if penalised()
   std::vector<int32_t> output_ids;  // only if penalised()
   std::vector<int32_t> forbidden;   // ids that may not be drawn in this step (min_tokens)
@@ -78,17 +80,21 @@ struct TokenLogprob {
   float logprob = 0.0f;
 };
 
+/// Drawn where no token can be: the row's logits hold a NaN, or nothing is allowed. The row's request fails,
+/// no other.
+inline constexpr int32_t kNoTokenDrawn = -1;
+
 struct SampledToken {
   int32_t token = 0;
-  float logprob = 0.0f;   // valid if the row's sampling.logprobs >= 0
-  int32_t rank = 0;       // 1 = most likely
+  float logprob = 0.0f;  // valid if the row's sampling.logprobs >= 0
+  int32_t rank = 0;      // 1 = most likely
   std::vector<TokenLogprob> top;
 };
 
 struct RowResult {
   SequenceId sequence = 0;
-  std::vector<SampledToken> tokens;   // kSampleLast: 1 (to draft_count + 1 with drafts)
-  std::vector<float> logits;          // kReturnAll: [tokens, vocab]; kReturnLast: [vocab]
+  std::vector<SampledToken> tokens;  // kSampleLast: 1 (to draft_count + 1 with drafts)
+  std::vector<float> logits;         // kReturnAll: [tokens, vocab]; kReturnLast: [vocab]
 };
 
 struct StepResult {
