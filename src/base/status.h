@@ -12,8 +12,8 @@
 //
 // Which code when: invalid_argument: the input is wrong whatever the state; not_found: a named thing is
 // missing; failed_precondition: right input, wrong state; unimplemented: understood and not supported (names
-// the thing); resource_exhausted: a limit or memory; unavailable: try again; deadline_exceeded: too late; data_loss: a damaged file;
-// internal: our bug.
+// the thing); resource_exhausted: a limit or memory; unavailable: try again; deadline_exceeded: too late;
+// data_loss: a damaged file; internal: our bug.
 #pragma once
 
 #include <fmt/core.h>
@@ -57,6 +57,8 @@ HADAL_STATUS_MAKER(data_loss, absl::StatusCode::kDataLoss)
 HADAL_STATUS_MAKER(cancelled, absl::StatusCode::kCancelled)
 HADAL_STATUS_MAKER(deadline_exceeded, absl::StatusCode::kDeadlineExceeded)
 HADAL_STATUS_MAKER(internal_error, absl::StatusCode::kInternal)
+/// An accelerator that will not work again in this process: whoever sees it ends, a supervisor starts anew.
+HADAL_STATUS_MAKER(device_lost, absl::StatusCode::kAborted)
 #undef HADAL_STATUS_MAKER
 
 }  // namespace hadal

@@ -12,6 +12,7 @@ namespace {
 
 Status to_status(int32_t code, const BackendError& error, std::string_view backend, std::string_view what) {
   if (code == 0) return OkStatus();
+  if (error.fatal != 0) return device_lost("{}: {}: {}", backend, what, error.message);
   if (error.out_of_memory != 0) return resource_exhausted("{}: {}: {}", backend, what, error.message);
   return internal_error("{}: {}: {}", backend, what, error.message);
 }
@@ -21,6 +22,8 @@ Status lower(Device& device, BackendStream* stream, OpKind kind, const void* arg
   switch (kind) {
     case OpKind::kMlaPrologue:
       return lower_mla_prologue(device, stream, *static_cast<const MlaPrologueArgs*>(args));
+    case OpKind::kGqaPrologue:
+      return lower_gqa_prologue(device, stream, *static_cast<const GqaPrologueArgs*>(args));
     case OpKind::kMoeBlock:
       return lower_moe_block(device, stream, *static_cast<const MoeBlockArgs*>(args));
     case OpKind::kMlp:
@@ -42,11 +45,20 @@ Prepared::~Prepared() {
   if (group_ != nullptr) device_->api_->discard(device_->handle_, group_);
 }
 
+Event::~Event() {
+  if (event_ != nullptr) device_->api_->event_destroy(device_->handle_, event_);
+}
+
+Graph::~Graph() {
+  if (graph_ != nullptr) device_->api_->graph_destroy(device_->handle_, graph_);
+}
+
 StatusOr<std::shared_ptr<Device>> Device::open(std::string_view name, const DeviceOptions& options) {
   ASSIGN_OR_RETURN(const BackendApi* api, find_backend(name));
   BackendOptions backend_options;
   backend_options.device_index = options.index;
   backend_options.threads = options.threads;
+  backend_options.batch_invariant = options.batch_invariant ? 1 : 0;
   backend_options.isa = options.isa.empty() ? nullptr : options.isa.c_str();
   BackendDevice* handle = nullptr;
   BackendError error{};
@@ -99,6 +111,15 @@ StatusOr<Prepared> Device::prepare(const WeightGroup& group) {
   return prepared;
 }
 
+StatusOr<BackendLoadReport> Device::finish_prepare() {
+  BackendLoadReport report{};
+  if (api_->finish_prepare == nullptr) return report;
+  BackendError error{};
+  RETURN_IF_ERROR(
+      to_status(api_->finish_prepare(handle_, &report, &error), error, api_->name, "loading weights"));
+  return report;
+}
+
 uint64_t Device::prepared_bytes(const Prepared& prepared) const {
   return prepared.group_ == nullptr ? 0 : api_->prepared_bytes(handle_, prepared.group_);
 }
@@ -139,6 +160,64 @@ Status Device::run_op(BackendStream* stream, OpKind kind, void* args) {
   if (measuring_) return OkStatus();
   BackendError error{};
   return to_status(api_->run(handle_, stream, kind, args, &error), error, api_->name, op_name(kind));
+}
+
+StatusOr<Event> Device::create_event() {
+  Event event;
+  if (api_->event_create == nullptr) return StatusOr<Event>(std::move(event));
+  BackendError error{};
+  RETURN_IF_ERROR(
+      to_status(api_->event_create(handle_, &event.event_, &error), error, api_->name, "making an event"));
+  event.device_ = shared_from_this();
+  return StatusOr<Event>(std::move(event));
+}
+
+Status Device::record(BackendStream* stream, Event& event) {
+  if (event.event_ == nullptr) return OkStatus();
+  BackendError error{};
+  return to_status(api_->event_record(handle_, stream, event.event_, &error), error, api_->name, "event");
+}
+
+Status Device::wait(Event& event) {
+  if (event.event_ == nullptr) return OkStatus();
+  BackendError error{};
+  return to_status(api_->event_wait(handle_, event.event_, &error), error, api_->name, "wait");
+}
+
+StatusOr<double> Device::elapsed(const Event& from, const Event& to) {
+  double seconds = 0;
+  if (from.event_ == nullptr || to.event_ == nullptr) return seconds;
+  BackendError error{};
+  RETURN_IF_ERROR(to_status(api_->event_elapsed(handle_, from.event_, to.event_, &seconds, &error), error,
+                            api_->name, "elapsed time"));
+  return seconds;
+}
+
+Status Device::begin_capture(BackendStream* stream) {
+  if (api_->graph_begin == nullptr) return unimplemented("{} has no graphs", api_->name);
+  BackendError error{};
+  return to_status(api_->graph_begin(handle_, stream, &error), error, api_->name, "capturing a graph");
+}
+
+StatusOr<Graph> Device::end_capture(BackendStream* stream) {
+  Graph graph;
+  BackendError error{};
+  RETURN_IF_ERROR(to_status(api_->graph_end(handle_, stream, &graph.graph_, &error), error, api_->name,
+                            "capturing a graph"));
+  graph.device_ = shared_from_this();
+  return StatusOr<Graph>(std::move(graph));
+}
+
+Status Device::replay(BackendStream* stream, const Graph& graph) {
+  if (!graph) return failed_precondition("{}: replaying a graph that was never captured", api_->name);
+  BackendError error{};
+  return to_status(api_->graph_launch(handle_, stream, graph.graph_, &error), error, api_->name, "graph");
+}
+
+bool Device::health(BackendHealth& health) const {
+  if (api_->health == nullptr) return false;
+  api_->health(handle_, &health);
+  return true;
 }
 
 std::vector<std::string> Device::kernels_used() const {

@@ -86,10 +86,55 @@ class Prepared {
   PreparedGroup* group_ = nullptr;
 };
 
+/// A place in a stream that the host can wait for. Empty (and always passed) on backends with one step in
+/// flight.
+class Event {
+ public:
+  Event() = default;
+  Event(Event&& other) noexcept { swap(other); }
+  Event& operator=(Event&& other) noexcept {
+    Event(std::move(other)).swap(*this);
+    return *this;
+  }
+  ~Event();
+
+ private:
+  friend class Device;
+  void swap(Event& other) noexcept {
+    std::swap(device_, other.device_);
+    std::swap(event_, other.event_);
+  }
+  std::shared_ptr<Device> device_;
+  BackendEvent* event_ = nullptr;
+};
+
+/// A captured step, replayed with `Device::replay`.
+class Graph {
+ public:
+  Graph() = default;
+  Graph(Graph&& other) noexcept { swap(other); }
+  Graph& operator=(Graph&& other) noexcept {
+    Graph(std::move(other)).swap(*this);
+    return *this;
+  }
+  ~Graph();
+  explicit operator bool() const { return graph_ != nullptr; }
+
+ private:
+  friend class Device;
+  void swap(Graph& other) noexcept {
+    std::swap(device_, other.device_);
+    std::swap(graph_, other.graph_);
+  }
+  std::shared_ptr<Device> device_;
+  BackendGraph* graph_ = nullptr;
+};
+
 struct DeviceOptions {
   int32_t index = 0;
-  int32_t threads = 0;  // CPU: 0 = all that this process may use
-  std::string isa;      // CPU: empty = best of this machine
+  int32_t threads = 0;           // CPU: 0 = all that this process may use
+  std::string isa;               // CPU: empty = best of this machine
+  bool batch_invariant = false;  // GPU: BackendOptions::batch_invariant
 };
 
 class Device : public std::enable_shared_from_this<Device> {
@@ -107,7 +152,9 @@ class Device : public std::enable_shared_from_this<Device> {
   Status copy(BackendStream* stream, void* to, const void* from, uint64_t bytes, CopyKind kind);
   Status wait(BackendStream* stream);
 
+  /// Weights may still be on their way when this returns; they must stay mapped until finish_prepare().
   StatusOr<Prepared> prepare(const WeightGroup& group);
+  StatusOr<BackendLoadReport> finish_prepare();
   uint64_t prepared_bytes(const Prepared& prepared) const;
 
   /// Does the backend itself have this op for this descriptor (composites: or are they lowered)?
@@ -129,6 +176,27 @@ class Device : public std::enable_shared_from_this<Device> {
   /// allocation.
   Status reserve_workspace(uint64_t bytes);
 
+  StatusOr<Event> create_event();
+  Status record(BackendStream* stream, Event& event);
+  Status wait(Event& event);
+  /// Seconds between two recorded events that have been waited for; 0 without events.
+  StatusOr<double> elapsed(const Event& from, const Event& to);
+
+  /// Captures what `record_ops` runs on the stream instead of running it (only where facts().graphs). A
+  /// failure inside ends the capture and is returned.
+  template <typename RecordOps>
+  StatusOr<Graph> capture(BackendStream* stream, const RecordOps& record_ops) {
+    RETURN_IF_ERROR(begin_capture(stream));
+    const Status recorded = record_ops();
+    StatusOr<Graph> graph = end_capture(stream);
+    if (!recorded.ok()) return recorded;
+    return graph;
+  }
+  Status replay(BackendStream* stream, const Graph& graph);
+
+  /// False where the backend has nothing to say.
+  bool health(BackendHealth& health) const;
+
   /// Names of kernels run since opening or the last reset, sorted.
   std::vector<std::string> kernels_used() const;
   void reset_kernels_used();
@@ -139,6 +207,10 @@ class Device : public std::enable_shared_from_this<Device> {
  private:
   friend class Buffer;
   friend class Prepared;
+  friend class Event;
+  friend class Graph;
+  Status begin_capture(BackendStream* stream);
+  StatusOr<Graph> end_capture(BackendStream* stream);
   Device(const BackendApi* api, BackendDevice* handle) : api_(api), handle_(handle) {}
   Status run_op(BackendStream* stream, OpKind kind, void* args);
 

@@ -69,6 +69,26 @@ Status lower_mla_prologue(Device& device, BackendStream* stream, const MlaProlog
       WriteKvMlaArgs{.latent = latent, .k_rope = k_rope, .cache = args.cache, .slots = args.slots});
 }
 
+Status lower_gqa_prologue(Device& device, BackendStream* stream, const GqaPrologueArgs& args) {
+  RETURN_IF_ERROR(linear(device, stream, args.x, {args.gqa, kGqaQ}, args.q));
+  RETURN_IF_ERROR(linear(device, stream, args.x, {args.gqa, kGqaK}, args.k));
+  RETURN_IF_ERROR(linear(device, stream, args.x, {args.gqa, kGqaV}, args.v));
+  RopeArgs rope{.x = args.q,
+                .heads = args.heads,
+                .head_stride = args.head_dim,
+                .offset = 0,
+                .dim = args.head_dim,
+                .layout = args.rope_layout,
+                .positions = args.positions,
+                .table = args.rope_table};
+  RETURN_IF_ERROR(device.run(stream, OpKind::kRope, rope));
+  rope.x = args.k;
+  rope.heads = args.kv_heads;
+  RETURN_IF_ERROR(device.run(stream, OpKind::kRope, rope));
+  return device.run(stream, OpKind::kWriteKvGqa,
+                    WriteKvGqaArgs{.k = args.k, .v = args.v, .cache = args.cache, .slots = args.slots});
+}
+
 Status lower_mlp(Device& device, BackendStream* stream, const MlpArgs& args) {
   RETURN_IF_ERROR(linear(device, stream, args.x, {args.mlp, kMlpGate}, args.gate));
   RETURN_IF_ERROR(linear(device, stream, args.x, {args.mlp, kMlpUp}, args.up));
@@ -85,6 +105,7 @@ Status lower_moe_block(Device& device, BackendStream* stream, const MoeBlockArgs
   experts.weights = args.route.weights;
   experts.top_k = args.route.top_k;
   experts.out = args.out;
+  experts.live_rows = args.route.live_rows;
   RETURN_IF_ERROR(device.run(stream, OpKind::kMoeExperts, experts));
   if (args.shared == nullptr) return OkStatus();
   return device.run(stream, OpKind::kMlp,

@@ -8,6 +8,7 @@
 namespace hadal {
 
 Status lower_mla_prologue(Device& device, BackendStream* stream, const MlaPrologueArgs& args);
+Status lower_gqa_prologue(Device& device, BackendStream* stream, const GqaPrologueArgs& args);
 Status lower_moe_block(Device& device, BackendStream* stream, const MoeBlockArgs& args);
 Status lower_mlp(Device& device, BackendStream* stream, const MlpArgs& args);
 Status lower_all_reduce_norm(Device& device, BackendStream* stream, const AllReduceNormArgs& args);

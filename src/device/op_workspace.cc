@@ -24,6 +24,8 @@ Workspace* op_workspace(OpKind kind, void* args) {
       return workspace_in<SampleArgs>(args);
     case OpKind::kMlaPrologue:
       return workspace_in<MlaPrologueArgs>(args);
+    case OpKind::kGqaPrologue:
+      return workspace_in<GqaPrologueArgs>(args);
     case OpKind::kMoeBlock:
       return workspace_in<MoeBlockArgs>(args);
     case OpKind::kMlp:
@@ -41,6 +43,7 @@ Workspace* op_workspace(OpKind kind, void* args) {
     case OpKind::kWriteKvGqa:
     case OpKind::kRouteExperts:
     case OpKind::kCopyBlocks:
+    case OpKind::kTakeTokens:
     case OpKind::kCount:
       return nullptr;
   }

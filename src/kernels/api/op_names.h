@@ -10,10 +10,11 @@
 namespace hadal {
 
 inline constexpr std::string_view kOpNames[] = {
-    "embed",         "rms_norm",      "linear",        "rope",         "silu_mul",
-    "add",           "convert",       "gather",        "write_kv_mla", "write_kv_gqa",
-    "mla_attention", "gqa_attention", "route_experts", "moe_experts",  "sample",
-    "copy_blocks",   "mla_prologue",  "moe_block",     "mlp",          "all_reduce_norm",
+    "embed",         "rms_norm",        "linear",        "rope",         "silu_mul",
+    "add",           "convert",         "gather",        "write_kv_mla", "write_kv_gqa",
+    "mla_attention", "gqa_attention",   "route_experts", "moe_experts",  "sample",
+    "copy_blocks",   "take_tokens",     "mla_prologue",  "gqa_prologue", "moe_block",
+    "mlp",           "all_reduce_norm",
 };
 static_assert(std::size(kOpNames) == static_cast<size_t>(OpKind::kCount));
 

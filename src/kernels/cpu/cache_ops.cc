@@ -98,4 +98,12 @@ Status copy_blocks(CpuDevice& device, const CopyBlocksArgs& args) {
   return OkStatus();
 }
 
+Status take_tokens(CpuDevice& device, const TakeTokensArgs& args) {
+  for (int64_t i = 0; i < args.rows; ++i) {
+    if (args.from[i] >= 0) args.token_ids[i] = std::max(args.sampled[args.from[i]], 0);
+  }
+  device.note(Used::kTakeTokens);
+  return OkStatus();
+}
+
 }  // namespace hadal::cpu

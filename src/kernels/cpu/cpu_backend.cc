@@ -186,6 +186,7 @@ constexpr Op kOps[] = {
     op<cpu::moe_experts, cpu::moe_experts_workspace>(),
     op<cpu::sample, cpu::sample_workspace>(),
     op<cpu::copy_blocks>(),
+    op<cpu::take_tokens>(),
 };
 static_assert(std::size(kOps) == static_cast<size_t>(OpKind::kMlaPrologue));
 

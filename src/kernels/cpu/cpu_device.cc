@@ -33,10 +33,10 @@ IsaKernels kernels_of(Isa isa) {
 }
 
 std::string used_name(Used kernel, Isa isa) {
-  static constexpr const char* kNames[] = {"embed",        "rms_norm",      "rope",         "silu_mul",
-                                           "add",          "convert",       "gather",       "write_kv_mla",
-                                           "write_kv_gqa", "mla_expanded",  "mla_absorbed", "gqa_prompt",
-                                           "gqa_output",   "route_experts", "sample",       "copy_blocks"};
+  static constexpr const char* kNames[] = {
+      "embed",      "rms_norm",      "rope",         "silu_mul",     "add",          "convert",
+      "gather",     "write_kv_mla",  "write_kv_gqa", "mla_expanded", "mla_absorbed", "gqa_prompt",
+      "gqa_output", "route_experts", "sample",       "copy_blocks",  "take_tokens"};
   static_assert(std::size(kNames) == static_cast<size_t>(Used::kLinear));
   static constexpr const char* kX[] = {"f32", "bf16"};
   static constexpr const char* kW[] = {"f32", "bf16", "f16", "fp8", "awq"};

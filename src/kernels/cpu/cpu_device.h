@@ -38,6 +38,7 @@ enum class Used : int32_t {
   kRoute,
   kSample,
   kCopyBlocks,
+  kTakeTokens,
   kLinear,                 // + 5 * x + weight kind
   kMoe = kLinear + 2 * 5,  // the same
   kCount = kMoe + 2 * 5,

@@ -147,7 +147,7 @@ Status check(const MoeExpertsArgs& args) {
     return internal_error("moe_experts: {} experts and {} matrices", args.num_experts,
                           group_of(args.experts).members.size());
   }
-  for (int64_t i = 0; i < args.x.rows * args.top_k; ++i) {
+  for (int64_t i = 0; i < live_count(args.live_rows, args.x.rows) * args.top_k; ++i) {
     const int32_t expert = args.ids[i];
     if (expert < 0 || expert >= args.num_experts) return internal_error("moe_experts: expert id {}", expert);
     RETURN_IF_ERROR(check_expert(args, expert));
@@ -162,12 +162,13 @@ uint64_t moe_experts_workspace(const CpuDevice& device, const MoeExpertsArgs& ar
 }
 
 Status moe_experts(CpuDevice& device, const MoeExpertsArgs& args) {
-  if (args.x.rows == 0) return OkStatus();
+  const int64_t rows = live_count(args.live_rows, args.x.rows);
+  if (rows == 0) return OkStatus();
   RETURN_IF_ERROR(check(args));
   const Plan plan = plan_of(device, args, args.workspace.data);
   RETURN_IF_ERROR(check_workspace("moe_experts", args.workspace, plan.bytes));
-  for (int64_t token0 = 0; token0 < args.x.rows; token0 += kMaxTokens) {
-    run_round(device, args, plan, token0, std::min(kMaxTokens, args.x.rows - token0));
+  for (int64_t token0 = 0; token0 < rows; token0 += kMaxTokens) {
+    run_round(device, args, plan, token0, std::min(kMaxTokens, rows - token0));
   }
   const int32_t kind = weight_kind(weight(args, args.ids[0], kMlpGate));
   device.note(static_cast<Used>(static_cast<int32_t>(Used::kMoe) + 5 * elem_of(args.x.dtype) + kind));

@@ -103,13 +103,16 @@ Status route_experts(CpuDevice& device, const RouteExpertsArgs& args) {
   }
   if (experts * 16 > kThreadScratch) return internal_error("route_experts: too many experts");
   const int64_t step = 16;
-  device.pool.run(ceil_div(args.logits.rows, step), [&](int64_t task, int thread) {
+  const int64_t rows = live_count(args.live_rows, args.logits.rows);
+  device.pool.run(ceil_div(rows, step), [&](int64_t task, int thread) {
     Carver carver(device.thread_scratch(thread));
     const RowScratch scratch{carver.take<float>(experts), carver.take<float>(experts),
                              carver.take<float>(experts), carver.take<bool>(experts)};
-    for (int64_t r = task * step; r < std::min(args.logits.rows, (task + 1) * step); ++r)
-      route_row(args, r, scratch);
+    for (int64_t r = task * step; r < std::min(rows, (task + 1) * step); ++r) route_row(args, r, scratch);
   });
+  if (args.expert_load != nullptr) {
+    for (int64_t i = 0; i < rows * args.top_k; ++i) ++args.expert_load[args.ids[i]];
+  }
   device.note(Used::kRoute);
   return OkStatus();
 }

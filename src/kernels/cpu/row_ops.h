@@ -16,5 +16,6 @@ Status rope(CpuDevice& device, const RopeArgs& args);
 Status write_kv_mla(CpuDevice& device, const WriteKvMlaArgs& args);
 Status write_kv_gqa(CpuDevice& device, const WriteKvGqaArgs& args);
 Status copy_blocks(CpuDevice& device, const CopyBlocksArgs& args);
+Status take_tokens(CpuDevice& device, const TakeTokensArgs& args);
 
 }  // namespace hadal::cpu

@@ -36,6 +36,8 @@ Status check_row(const SampleArgs& args, const SampleRow& row) {
   const int64_t vocab = args.logits.cols;
   RETURN_IF_ERROR(check_ids("prompt", row.prompt_ids, row.prompt_count, vocab));
   RETURN_IF_ERROR(check_ids("output", row.output_ids, row.output_count, vocab));
+  if (row.pending_output != nullptr && *row.pending_output != kNoToken)
+    RETURN_IF_ERROR(check_ids("pending output", row.pending_output, 1, vocab));
   RETURN_IF_ERROR(check_ids("bias", row.bias_ids, row.bias_count, vocab));
   if (row.top_logprobs <= args.top_stride) return OkStatus();
   return invalid_argument("sample: {} logprobs in rows of {}", row.top_logprobs, args.top_stride);
@@ -50,6 +52,8 @@ constexpr int32_t kInPrompt = INT32_MIN;  // a count's mark
 void penalise(const SampleRow& row, int64_t vocab, const Scratch& s) {
   std::fill_n(s.counts, vocab, 0);
   for (int32_t i = 0; i < row.output_count; ++i) ++s.counts[row.output_ids[i]];
+  const int32_t pending = row.pending_output != nullptr ? *row.pending_output : kNoToken;
+  if (pending >= 0) ++s.counts[pending];
   const auto repeat = [&](int32_t id) {
     float& score = s.scores[id];
     score = score > 0 ? score / row.repetition_penalty : score * row.repetition_penalty;
@@ -60,14 +64,15 @@ void penalise(const SampleRow& row, int64_t vocab, const Scratch& s) {
     s.counts[id] = kInPrompt;
     repeat(id);
   }
-  for (int32_t i = 0; i < row.output_count; ++i) {
-    const int32_t id = row.output_ids[i];
-    if (s.counts[id] <= 0) continue;  // done
+  const auto penalise_output = [&](int32_t id) {
+    if (s.counts[id] <= 0) return;  // done
     repeat(id);
     s.scores[id] -= row.frequency_penalty * static_cast<float>(s.counts[id]);
     s.scores[id] -= row.presence_penalty;
     s.counts[id] = 0;
-  }
+  };
+  for (int32_t i = 0; i < row.output_count; ++i) penalise_output(row.output_ids[i]);
+  if (pending >= 0) penalise_output(pending);
 }
 
 /// Bias, penalties, mask.
@@ -144,7 +149,7 @@ int32_t draw(const CpuDevice& device, const SampleRow& row, int64_t vocab, float
 
 bool is_adjusted(const SampleRow& row) {
   return row.bias_count > 0 || row.allowed_mask != nullptr ||
-         (has_penalties(row) && row.prompt_count + row.output_count > 0);
+         (has_penalties(row) && (row.prompt_count + row.output_count > 0 || row.pending_output != nullptr));
 }
 
 int32_t choose(const CpuDevice& device, const SampleArgs& args, int64_t r, const Scratch& s) {

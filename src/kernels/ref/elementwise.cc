@@ -1,4 +1,5 @@
-// Row and element ops: embed, gather, convert, add, silu_mul, rms_norm, rope.
+// Row and element ops: embed, gather, convert, add, silu_mul, rms_norm, rope, take_tokens.
+#include <algorithm>
 #include <cmath>
 
 #include "kernels/ref/elements.h"
@@ -117,6 +118,13 @@ Status rope(const RopeArgs& args) {
         set(args.x, r, ib, static_cast<float>(b * cosine + a * sine));
       }
     }
+  }
+  return OkStatus();
+}
+
+Status take_tokens(const TakeTokensArgs& args) {
+  for (int64_t i = 0; i < args.rows; ++i) {
+    if (args.from[i] >= 0) args.token_ids[i] = std::max(args.sampled[args.from[i]], 0);
   }
   return OkStatus();
 }

@@ -63,7 +63,7 @@ Status check(const MoeExpertsArgs& args) {
       }
     }
   }
-  for (int64_t i = 0; i < args.x.rows * args.top_k; ++i) {
+  for (int64_t i = 0; i < live_count(args.live_rows, args.x.rows) * args.top_k; ++i) {
     if (args.ids[i] < 0 || args.ids[i] >= args.num_experts) {
       return invalid_argument("moe_experts: expert id {} of {}", args.ids[i], args.num_experts);
     }
@@ -119,8 +119,9 @@ uint64_t moe_experts_workspace(const MoeExpertsArgs& args) { return cut(args, Sc
 Status moe_experts(const MoeExpertsArgs& args) {
   RETURN_IF_ERROR(check(args));
   const MoeScratch scratch = cut(args, Scratch(args.workspace));
-  for (int64_t first = 0; first < args.x.rows; first += kTokenBlock) {
-    run_block(args, first, std::min(kTokenBlock, args.x.rows - first), scratch);
+  const int64_t rows = live_count(args.live_rows, args.x.rows);
+  for (int64_t first = 0; first < rows; first += kTokenBlock) {
+    run_block(args, first, std::min(kTokenBlock, rows - first), scratch);
   }
   return OkStatus();
 }

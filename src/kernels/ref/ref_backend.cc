@@ -154,6 +154,7 @@ constexpr Op kOps[] = {
     scratch_op<ref::moe_experts, ref::moe_experts_workspace>("ref.moe_experts"),
     scratch_op<ref::sample, ref::sample_workspace>("ref.sample"),
     simple_op<ref::copy_blocks>("ref.copy_blocks"),
+    simple_op<ref::take_tokens>("ref.take_tokens"),
 };
 static_assert(std::size(kOps) == static_cast<size_t>(OpKind::kMlaPrologue));
 
@@ -210,6 +211,7 @@ constexpr BackendApi kApi = {
     .copy = copy,
     .prepare = prepare,
     .discard = discard,
+    .finish_prepare = nullptr,
     .prepared_bytes = prepared_bytes,
     .supports = supports,
     .workspace_bytes = workspace_bytes,
@@ -217,12 +219,18 @@ constexpr BackendApi kApi = {
     .stream_create = stream_create,
     .stream_destroy = stream_destroy,
     .stream_wait = stream_wait,
+    .event_create = nullptr,
+    .event_destroy = nullptr,
+    .event_record = nullptr,
+    .event_wait = nullptr,
+    .event_elapsed = nullptr,
     .graph_begin = nullptr,
     .graph_end = nullptr,
     .graph_launch = nullptr,
     .graph_destroy = nullptr,
     .kernels_used = kernels_used,
     .reset_kernels_used = reset_kernels_used,
+    .health = nullptr,
 };
 
 }  // namespace

@@ -28,6 +28,7 @@ uint64_t linear_workspace(const LinearArgs& args);
 Status write_kv_mla(const WriteKvMlaArgs& args);
 Status write_kv_gqa(const WriteKvGqaArgs& args);
 Status copy_blocks(const CopyBlocksArgs& args);
+Status take_tokens(const TakeTokensArgs& args);
 
 Status mla_attention(const MlaAttentionArgs& args);
 uint64_t mla_attention_workspace(const MlaAttentionArgs& args);

@@ -112,7 +112,10 @@ void route_row(const RouteExpertsArgs& args, int64_t row) {
 
 Status route_experts(const RouteExpertsArgs& args) {
   RETURN_IF_ERROR(check(args));
-  for (int64_t row = 0; row < args.logits.rows; ++row) route_row(args, row);
+  const int64_t rows = live_count(args.live_rows, args.logits.rows);
+  for (int64_t row = 0; row < rows; ++row) route_row(args, row);
+  if (args.expert_load == nullptr) return OkStatus();
+  for (int64_t i = 0; i < rows * args.top_k; ++i) ++args.expert_load[args.ids[i]];
   return OkStatus();
 }
 

@@ -52,6 +52,10 @@ void penalise(const SampleRow& row, int64_t vocab, const SampleScratch& scratch)
     scratch.seen[row.output_ids[i]] = 1;
     ++scratch.counts[row.output_ids[i]];
   }
+  if (row.pending_output != nullptr && *row.pending_output >= 0) {
+    scratch.seen[*row.pending_output] = 1;
+    ++scratch.counts[*row.pending_output];
+  }
   for (int64_t v = 0; v < vocab; ++v) {
     float& logit = scratch.logits[v];
     if (scratch.seen[v] != 0)

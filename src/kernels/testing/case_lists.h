@@ -16,6 +16,7 @@ Cases linear_cases(CaseSet set);
 Cases write_kv_mla_cases(CaseSet set);
 Cases write_kv_gqa_cases(CaseSet set);
 Cases copy_blocks_cases(CaseSet set);
+Cases take_tokens_cases(CaseSet set);
 Cases mla_attention_cases(CaseSet set);
 Cases gqa_attention_cases(CaseSet set);
 Cases route_experts_cases(CaseSet set);

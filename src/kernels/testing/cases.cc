@@ -36,6 +36,8 @@ Cases cases_of(OpKind kind, CaseSet set) {
       return sample_cases(set);
     case OpKind::kCopyBlocks:
       return copy_blocks_cases(set);
+    case OpKind::kTakeTokens:
+      return take_tokens_cases(set);
     default:
       return {};  // composites
   }

@@ -228,4 +228,24 @@ Cases rope_cases(CaseSet set) {
   return cases;
 }
 
+Cases take_tokens_cases(CaseSet set) {
+  Cases cases;
+  for (int64_t rows : set == CaseSet::kOdd ? std::vector<int64_t>{1, 3, 65} : std::vector<int64_t>{256}) {
+    const auto run = [](TestBackend& backend, Slice slice) -> StatusOr<Outputs> {
+      std::vector<int32_t> ids, from, sampled;
+      for (int64_t i = slice.first; i < slice.first + slice.count; ++i) {
+        ids.push_back(static_cast<int32_t>(100 + i));
+        from.push_back(i % 3 == 0 ? -1 : static_cast<int32_t>(slice.first + slice.count - 1 - i));
+      }
+      for (int64_t i = slice.first + slice.count - 1; i >= slice.first; --i)
+        sampled.push_back(i % 5 == 4 ? -1 : static_cast<int32_t>(7 * i));
+      RETURN_IF_ERROR(backend.run(OpKind::kTakeTokens,
+                                  TakeTokensArgs{ids.data(), from.data(), sampled.data(), slice.count}));
+      return Outputs{{"ids", 1, 0, 0, std::vector<float>(ids.begin(), ids.end()), true}};
+    };
+    cases.push_back(make_case(OpKind::kTakeTokens, fmt::format("take_tokens of {}", rows), rows, run));
+  }
+  return cases;
+}
+
 }  // namespace hadal::testing

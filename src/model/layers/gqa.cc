@@ -17,15 +17,22 @@ class GqaLayer final : public AttentionLayer {
         context.scratch.mat(Slot::kKeyValue, DType::kF32, context.tokens, int64_t{kv_heads_} * head_dim_);
     const Mat v =
         context.scratch.mat(Slot::kValue, DType::kF32, context.tokens, int64_t{kv_heads_} * head_dim_);
-    RETURN_IF_ERROR(project(context, kGqaQ, q));
-    RETURN_IF_ERROR(project(context, kGqaK, k));
-    RETURN_IF_ERROR(project(context, kGqaV, v));
-    RETURN_IF_ERROR(rotate(context, q, heads_));
-    RETURN_IF_ERROR(rotate(context, k, kv_heads_));
     const GroupMeta& group = context.groups[place_.cache_group];
-    RETURN_IF_ERROR(
-        context.device.run(context.stream, OpKind::kWriteKvGqa,
-                           WriteKvGqaArgs{.k = k, .v = v, .cache = cache_, .slots = group.slots}));
+    RETURN_IF_ERROR(context.device.run(context.stream, OpKind::kGqaPrologue,
+                                       GqaPrologueArgs{.workspace = {},
+                                                       .x = context.normed(hidden_),
+                                                       .gqa = weights_.group(),
+                                                       .heads = heads_,
+                                                       .kv_heads = kv_heads_,
+                                                       .head_dim = head_dim_,
+                                                       .rope_layout = rope_layout_,
+                                                       .positions = context.batch->positions,
+                                                       .rope_table = rope_table_,
+                                                       .cache = cache_,
+                                                       .slots = group.slots,
+                                                       .q = q,
+                                                       .k = k,
+                                                       .v = v}));
     const Mat attended =
         context.scratch.mat(Slot::kAttention, context.compute, context.tokens, int64_t{heads_} * head_dim_);
     RETURN_IF_ERROR(context.device.run(context.stream, OpKind::kGqaAttention,
@@ -52,27 +59,6 @@ class GqaLayer final : public AttentionLayer {
   friend StatusOr<std::unique_ptr<AttentionLayer>> hadal::make_gqa_layer(const ModelConfig&, GqaLayerPlace,
                                                                          DType, const float*, WeightLoader&,
                                                                          Device&, Scratch&);
-
-  Status project(const LayerContext& context, int32_t member, const Mat& out) {
-    return context.device.run(context.stream, OpKind::kLinear,
-                              LinearArgs{.workspace = {},
-                                         .x = context.normed(hidden_),
-                                         .weight = weights_.member(member),
-                                         .out = out,
-                                         .accumulate = 0});
-  }
-
-  Status rotate(const LayerContext& context, const Mat& x, int32_t heads) {
-    return context.device.run(context.stream, OpKind::kRope,
-                              RopeArgs{.x = x,
-                                       .heads = heads,
-                                       .head_stride = head_dim_,
-                                       .offset = 0,
-                                       .dim = head_dim_,
-                                       .layout = rope_layout_,
-                                       .positions = context.batch->positions,
-                                       .table = rope_table_});
-  }
 
   GqaLayerPlace place_;
   int64_t hidden_ = 0;

@@ -23,7 +23,9 @@ class MoeFeedForward final : public FeedForward {
         .norm_topk_prob = moe_.norm_topk_prob ? 1 : 0,
         .routed_scaling_factor = static_cast<float>(moe_.routed_scaling_factor),
         .ids = context.scratch.array<int32_t>(Slot::kRouteIds),
-        .weights = context.scratch.array<float>(Slot::kRouteWeights)};
+        .weights = context.scratch.array<float>(Slot::kRouteWeights),
+        .live_rows = context.batch->live_tokens,
+        .expert_load = nullptr};
     args.out = context.delta(hidden_);
     args.experts = MoeExpertsArgs{.workspace = {},
                                   .x = args.x,
@@ -33,7 +35,8 @@ class MoeFeedForward final : public FeedForward {
                                   .ids = args.route.ids,
                                   .weights = args.route.weights,
                                   .top_k = moe_.top_k,
-                                  .out = args.out};
+                                  .out = args.out,
+                                  .live_rows = args.route.live_rows};
     args.shared = shared_.group();
     if (shared_) {
       const int64_t width = int64_t{moe_.shared} * moe_.intermediate;
