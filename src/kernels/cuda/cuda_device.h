@@ -1,0 +1,46 @@
+// One opened GPU: what every op of this backend needs besides its descriptor. Private to kernels/cuda.
+//
+// Threads: one at a time, as the backend's interface promises. The uploader has threads of its own.
+#pragma once
+
+#include <cuda_runtime_api.h>
+
+#include <memory>
+#include <string_view>
+#include <vector>
+
+#include "kernels/api/backend.h"
+#include "kernels/cuda/status.h"
+
+namespace hadal::cuda {
+
+class Uploader;
+class DeviceMonitor;
+
+struct CudaDevice {
+  ~CudaDevice();
+
+  int32_t index = 0;
+  int32_t sm_count = 0;
+  int32_t major = 0, minor = 0;        // compute capability
+  int32_t shared_bytes_per_block = 0;  // with the opt-in
+  bool batch_invariant = false;        // BackendOptions::batch_invariant
+  cudaStream_t stream = nullptr;       // the default stream of the interface (a real one: it can be captured)
+  std::unique_ptr<Uploader> uploader;
+  std::unique_ptr<DeviceMonitor> monitor;
+
+  /// Remembers that a kernel ran; `kernel` is a string literal ("cuda.linear.skinny.bf16").
+  void note(const char* kernel) {
+    for (const char* known : kernels) {
+      if (known == kernel) return;
+    }
+    kernels.push_back(kernel);
+  }
+  std::vector<const char*> kernels;
+};
+
+/// ok, or the CUDA error by name with what was being done. Out of memory is resource_exhausted; an error
+/// after which the context is lost is device_lost.
+Status check(cudaError_t error, std::string_view what);
+
+}  // namespace hadal::cuda
