@@ -11,32 +11,40 @@ namespace hadal {
 namespace {
 
 void print_table(const BenchReport& report, const BenchOptions& options) {
-  std::printf("%s, prompt %d, output %d, sequences %d, %.1f MB of weights a step\n", report.device.c_str(),
+  std::printf("%s, prompt %d, output %d, sequences %d, %.1f MB read a step\n", report.device.c_str(),
               options.prompt_tokens, options.output_tokens, options.batch,
-              static_cast<double>(report.weight_bytes_per_step) / 1e6);
-  std::printf("%6s %16s %16s %14s %12s %8s\n", "round", "prefill tok/s", "decode tok/s", "decode GB/s",
-              "read GB/s", "ratio");
+              static_cast<double>(report.bytes_per_step) / 1e6);
+  std::printf("%6s %16s %10s %16s %16s %14s %12s %8s\n", "round", "prefill tok/s", "TTFT ms", "decode tok/s",
+              "step p50/p99 ms", "decode GB/s", "probe GB/s", "ratio");
   for (size_t index = 0; index < report.rounds.size(); ++index) {
     const BenchRound& round = report.rounds[index];
-    std::printf("%6zu %16.1f %16.2f %14.2f %12.2f %7.0f%%\n", index + 1, round.prefill_tokens_per_s,
-                round.decode_tokens_per_s, round.decode_gb_per_s, round.read_gb_per_s,
+    std::printf("%6zu %16.1f %10.2f %16.2f %8.3f/%7.3f %14.2f %12.2f %7.0f%%\n", index + 1,
+                round.prefill_tokens_per_s, 1e3 * round.ttft_s, round.decode_tokens_per_s,
+                1e3 * round.step_p50_s, 1e3 * round.step_p99_s, round.decode_gb_per_s, round.read_gb_per_s,
                 100 * round.decode_gb_per_s / round.read_gb_per_s);
   }
-  std::printf("%6s %16.1f %16.2f %14s %12.2f %7.0f%%\n", "median", report.median_prefill,
-              report.median_decode, "", report.median_read, 100 * report.median_decode_ratio);
+  std::printf("%6s %16.1f %10.2f %16.2f %8.3f/%7.3f %14s %12.2f %7.0f%%\n", "median", report.median_prefill,
+              1e3 * report.median_ttft_s, report.median_decode, 1e3 * report.median_step_p50_s,
+              1e3 * report.median_step_p99_s, "", report.median_read, 100 * report.median_decode_ratio);
 }
 
 nlohmann::ordered_json to_json(const BenchReport& report) {
   nlohmann::ordered_json json;
   json["device"] = report.device;
-  json["weight_bytes_per_step"] = report.weight_bytes_per_step;
+  json["bytes_per_step"] = report.bytes_per_step;
   json["prefill_tokens_per_s"] = report.median_prefill;
   json["decode_tokens_per_s"] = report.median_decode;
+  json["ttft_s"] = report.median_ttft_s;
+  json["step_p50_s"] = report.median_step_p50_s;
+  json["step_p99_s"] = report.median_step_p99_s;
   json["read_gb_per_s"] = report.median_read;
   json["decode_share_of_read_bandwidth"] = report.median_decode_ratio;
   for (const BenchRound& round : report.rounds) {
     json["rounds"].push_back({{"prefill_tokens_per_s", round.prefill_tokens_per_s},
                               {"decode_tokens_per_s", round.decode_tokens_per_s},
+                              {"ttft_s", round.ttft_s},
+                              {"step_p50_s", round.step_p50_s},
+                              {"step_p99_s", round.step_p99_s},
                               {"decode_gb_per_s", round.decode_gb_per_s},
                               {"read_gb_per_s", round.read_gb_per_s}});
   }

@@ -11,7 +11,19 @@ void add_model_option(OptionTable& table, EngineConfig& config) {
 }
 
 void add_device_options(OptionTable& table, EngineConfig& config) {
-  table.option("--device", &config.device, "where to run", {"auto", "cpu", "ref"});
+  table.option("--device", &config.device,
+               "where to run; auto: a GPU where one can be used, else the CPU (one line says why)",
+               {"auto", "cpu", "cuda", "ref"});
+  table.option(
+      "--load-format", &config.load_format,
+      "dummy: no weights are read, random ones are made up (only config.json is needed): for measuring",
+      {"auto", "safetensors", "dummy"});
+  table.option("--enforce-eager", &config.enforce_eager, "GPU: launch every kernel, capture no graphs");
+  table.option("--max-cudagraph-capture-size", &config.max_cudagraph_capture_size,
+               "GPU: largest decode batch that is replayed as a graph; 0: --max-num-seqs, at most 512");
+  table.option("--batch-invariant", &config.batch_invariant,
+               "GPU: a request's logits do not change in a single bit with what it is batched with (slower; "
+               "on a CPU that always holds)");
   table.option("--dtype", &config.dtype, "dtype of activations and matrix products",
                {"auto", "float32", "bfloat16"});
   table.option("--kv-cache-dtype", &config.kv_cache_dtype, "dtype of the KV cache",
@@ -24,8 +36,10 @@ void add_device_options(OptionTable& table, EngineConfig& config) {
 void add_capacity_options(OptionTable& table, EngineConfig& config) {
   table.option("--max-model-len", &config.max_model_len,
                "longest context in tokens; 0: the model's, if the cache holds it");
-  table.option("--max-num-seqs", &config.max_num_seqs, "sequences that run together");
-  table.option("--max-num-batched-tokens", &config.max_num_batched_tokens, "tokens of one step");
+  table.option("--max-num-seqs", &config.max_num_seqs,
+               "sequences that run together; 0: 64 on a CPU, 256 on a GPU");
+  table.option("--max-num-batched-tokens", &config.max_num_batched_tokens,
+               "tokens of one step; 0: 512 on a CPU, 8192 on a GPU");
   table.option("--block-size", &config.block_size, "tokens in a block of the KV cache");
   table.option("--kv-cache-memory-bytes", &config.kv_cache_bytes,
                "bytes of KV cache; 0: see --gpu-memory-utilization");

@@ -5,61 +5,87 @@
 #include "base/clock.h"
 #include "kernels/cpu/membench.h"
 #include "lab/collector.h"
-#include "tensor/checkpoint.h"
+#include "model/model.h"
+#include "model/weight_bytes.h"
 
 namespace hadal {
 namespace {
 
-/// When the first and the last token of a request came.
+/// When each token of a request came.
 class TimingSink final : public OutputSink {
  public:
   void deliver(RequestOutput output) override EXCLUDES(mutex_) {
     const MonotonicTime now = Clock::real().now();
     MutexLock lock(mutex_);
-    if (!output.tokens.empty()) {
-      if (first_ == MonotonicTime{}) first_ = now;
-      last_ = now;
-    }
+    times_.insert(times_.end(), output.tokens.size(), now);
     error_ = output.error;
     done_ = output.finish != FinishReason::kNone;
     if (done_) changed_.notify_all();
   }
 
-  struct Times {
-    MonotonicTime first, last;
-    Status error;
-  };
-  Times wait() EXCLUDES(mutex_) {
+  StatusOr<std::vector<MonotonicTime>> wait() EXCLUDES(mutex_) {
     mutex_.lock();
     changed_.wait(mutex_, [this] { return done_; });
-    Times times{first_, last_, error_};
+    std::vector<MonotonicTime> times = times_;
+    const Status error = error_;
     mutex_.unlock();
+    RETURN_IF_ERROR(error);
     return times;
   }
 
  private:
   Mutex mutex_;
   CondVar changed_;
-  MonotonicTime first_ GUARDED_BY(mutex_){}, last_ GUARDED_BY(mutex_){};
+  std::vector<MonotonicTime> times_ GUARDED_BY(mutex_);
   Status error_ GUARDED_BY(mutex_);
   bool done_ GUARDED_BY(mutex_) = false;
 };
 
-/// Weight bytes that a step of one token must read: all but the embedding table (unless it is the output
-/// matrix too), and of the routed experts those that a token uses.
-uint64_t bytes_per_step(const Checkpoint& checkpoint, const ModelConfig& config) {
-  uint64_t shared = 0, routed = 0;
-  for (const Checkpoint::Entry& entry : checkpoint.entries()) {
-    const bool embedding = entry.name == "model.embed_tokens.weight" && !config.tie_embeddings;
-    if (embedding) continue;
-    const bool expert = entry.name.find(".mlp.experts.") != std::string_view::npos;
-    (expert ? routed : shared) += entry.view->bytes();
-  }
-  if (config.moe.routed > 0) {
-    shared += routed / static_cast<uint64_t>(config.moe.routed) * static_cast<uint64_t>(config.moe.top_k);
-  }
-  return shared;
+uint64_t bytes_per_step(const BenchOptions& options, const ModelConfig& config, DType cache) {
+  const double context = options.prompt_tokens + options.output_tokens / 2.0;
+  const double records =
+      options.batch * context * static_cast<double>(cache_bytes_per_token(cache_groups_of(config, cache)));
+  return static_cast<uint64_t>(weight_bytes_of(config).read_by_step(config, options.batch) + records);
 }
+
+/// The device's own bandwidth in bytes per second.
+class BandwidthProbe {
+ public:
+  static StatusOr<BandwidthProbe> create(Device& device, int32_t threads) {
+    BandwidthProbe probe;
+    if (device.facts().host_memory != 0) {
+      ASSIGN_OR_RETURN(probe.read_, cpu::ReadProbe::create({.threads = threads}));
+      return StatusOr<BandwidthProbe>(std::move(probe));
+    }
+    probe.device_ = &device;
+    ASSIGN_OR_RETURN(probe.from_, device.allocate(kCopyBytes));
+    ASSIGN_OR_RETURN(probe.to_, device.allocate(kCopyBytes));
+    ASSIGN_OR_RETURN(probe.start_, device.create_event());
+    ASSIGN_OR_RETURN(probe.end_, device.create_event());
+    return StatusOr<BandwidthProbe>(std::move(probe));
+  }
+
+  StatusOr<double> pass() {
+    if (device_ == nullptr) return read_->pass();
+    RETURN_IF_ERROR(device_->record(nullptr, start_));
+    for (int copy = 0; copy < kCopies; ++copy) {
+      RETURN_IF_ERROR(
+          device_->copy(nullptr, to_.data(), from_.data(), kCopyBytes, CopyKind::kDeviceToDevice));
+    }
+    RETURN_IF_ERROR(device_->record(nullptr, end_));
+    RETURN_IF_ERROR(device_->wait(end_));
+    ASSIGN_OR_RETURN(const double seconds, device_->elapsed(start_, end_));
+    return 2.0 * kCopies * static_cast<double>(kCopyBytes) / seconds;
+  }
+
+ private:
+  static constexpr uint64_t kCopyBytes = uint64_t{1} << 30;
+  static constexpr int kCopies = 8;
+  std::unique_ptr<cpu::ReadProbe> read_;
+  Device* device_ = nullptr;
+  Buffer from_, to_;
+  Event start_, end_;
+};
 
 EngineRequest bench_request(const BenchOptions& options, int32_t vocab, int32_t which,
                             std::shared_ptr<TimingSink> sink) {
@@ -79,6 +105,41 @@ EngineRequest bench_request(const BenchOptions& options, int32_t vocab, int32_t 
   return request;
 }
 
+double quantile(std::vector<double> values, double q) {
+  std::sort(values.begin(), values.end());
+  return values[std::min(values.size() - 1, static_cast<size_t>(q * static_cast<double>(values.size())))];
+}
+
+/// The window in which all sequences generate, seen by the last one that began.
+StatusOr<BenchRound> summarise(const BenchOptions& options, MonotonicTime start,
+                               const std::vector<std::vector<MonotonicTime>>& times, uint64_t step_bytes) {
+  const auto last_begun = std::max_element(
+      times.begin(), times.end(), [](const auto& a, const auto& b) { return a.front() < b.front(); });
+  MonotonicTime window_end = times.front().back();
+  for (const auto& mine : times) window_end = std::min(window_end, mine.back());
+  std::vector<double> steps;
+  MonotonicTime end = last_begun->front();
+  for (size_t i = 1; i < last_begun->size() && (*last_begun)[i] <= window_end; ++i) {
+    steps.push_back(seconds_between((*last_begun)[i - 1], (*last_begun)[i]));
+    end = (*last_begun)[i];
+  }
+  if (steps.empty()) {
+    return failed_precondition(
+        "the first sequence ended before the last one began: raise --output-tokens (or "
+        "--max-num-batched-tokens)");
+  }
+  BenchRound round;
+  round.ttft_s = seconds_between(start, last_begun->front());
+  const double decode = seconds_between(last_begun->front(), end);
+  const auto count = static_cast<double>(steps.size());
+  round.prefill_tokens_per_s = static_cast<double>(options.prompt_tokens) * options.batch / round.ttft_s;
+  round.decode_tokens_per_s = count * options.batch / decode;
+  round.decode_gb_per_s = static_cast<double>(step_bytes) * count / decode / 1e9;
+  round.step_p50_s = quantile(steps, 0.50);
+  round.step_p99_s = quantile(steps, 0.99);
+  return round;
+}
+
 StatusOr<BenchRound> run_round(const BenchOptions& options, LoadedEngine& loaded, uint64_t step_bytes) {
   std::vector<std::shared_ptr<TimingSink>> sinks;
   const MonotonicTime start = Clock::real().now();
@@ -87,21 +148,13 @@ StatusOr<BenchRound> run_round(const BenchOptions& options, LoadedEngine& loaded
     RETURN_IF_ERROR(
         loaded.engine->submit(bench_request(options, loaded.config.vocab, which, sinks.back())).status());
   }
-  MonotonicTime prefilled = start, ended = start;
+  std::vector<std::vector<MonotonicTime>> times;
   for (const auto& sink : sinks) {
-    const TimingSink::Times times = sink->wait();
-    RETURN_IF_ERROR(times.error);
-    prefilled = std::max(prefilled, times.first);
-    ended = std::max(ended, times.last);
+    ASSIGN_OR_RETURN(std::vector<MonotonicTime> mine, sink->wait());
+    if (mine.size() < 2) return internal_error("a request gave {} tokens", mine.size());
+    times.push_back(std::move(mine));
   }
-  BenchRound round;
-  const double prefill = seconds_between(start, prefilled);
-  const double decode = seconds_between(prefilled, ended);
-  const double steps = options.output_tokens - 1;
-  round.prefill_tokens_per_s = static_cast<double>(options.prompt_tokens) * options.batch / prefill;
-  round.decode_tokens_per_s = steps * options.batch / decode;
-  round.decode_gb_per_s = static_cast<double>(step_bytes) * steps / decode / 1e9;
-  return round;
+  return summarise(options, start, times, step_bytes);
 }
 
 double median(std::vector<double> values) {
@@ -130,17 +183,17 @@ StatusOr<BenchReport> bench_engine(const BenchOptions& options) {
   const int32_t blocks_each = (config.max_model_len + config.block_size - 1) / config.block_size + 1;
   config.num_blocks = blocks_each * options.batch + 1;
   ASSIGN_OR_RETURN(LoadedEngine loaded, load_engine(config));
-  ASSIGN_OR_RETURN(const auto checkpoint, Checkpoint::open(loaded.folder));
   BenchReport report;
-  report.weight_bytes_per_step = bytes_per_step(*checkpoint, loaded.config);
+  ASSIGN_OR_RETURN(const DType compute, compute_dtype(config.dtype, loaded.config));
+  ASSIGN_OR_RETURN(const DType cache, cache_dtype(config.kv_cache_dtype, compute));
+  report.bytes_per_step = bytes_per_step(options, loaded.config, cache);
   report.device = loaded.engine->runner_info().device;
-  ASSIGN_OR_RETURN(const auto probe, cpu::ReadProbe::create({.threads = config.threads}));
-  RETURN_IF_ERROR(
-      run_round(options, loaded, report.weight_bytes_per_step).status());  // warm-up: maps the weights
-  double before = probe->pass();
+  ASSIGN_OR_RETURN(BandwidthProbe probe, BandwidthProbe::create(*loaded.device, config.threads));
+  RETURN_IF_ERROR(run_round(options, loaded, report.bytes_per_step).status());  // warm-up: maps the weights
+  ASSIGN_OR_RETURN(double before, probe.pass());
   for (int32_t index = 0; index < options.rounds; ++index) {
-    ASSIGN_OR_RETURN(BenchRound round, run_round(options, loaded, report.weight_bytes_per_step));
-    const double after = probe->pass();
+    ASSIGN_OR_RETURN(BenchRound round, run_round(options, loaded, report.bytes_per_step));
+    ASSIGN_OR_RETURN(const double after, probe.pass());
     round.read_gb_per_s = (before + after) / 2 / 1e9;
     before = after;
     report.rounds.push_back(round);
@@ -151,6 +204,9 @@ StatusOr<BenchReport> bench_engine(const BenchOptions& options) {
   report.median_read = median_of(report.rounds, [](const BenchRound& r) { return r.read_gb_per_s; });
   report.median_decode_ratio =
       median_of(report.rounds, [](const BenchRound& r) { return r.decode_gb_per_s / r.read_gb_per_s; });
+  report.median_ttft_s = median_of(report.rounds, [](const BenchRound& r) { return r.ttft_s; });
+  report.median_step_p50_s = median_of(report.rounds, [](const BenchRound& r) { return r.step_p50_s; });
+  report.median_step_p99_s = median_of(report.rounds, [](const BenchRound& r) { return r.step_p99_s; });
   return report;
 }
 

@@ -1,5 +1,9 @@
-// Measures prefill and decode through the engine, beside the machine's read bandwidth: the probe and the runs
-// take turns, so that a ratio holds although a shared machine's speed drifts.
+// Measures prefill and decode through the engine, beside the device's own bandwidth: the probe and the runs
+// take turns, so that a ratio holds although a shared machine's speed drifts. On a CPU the probe reads
+// memory; on a GPU it copies device memory (bytes read and written).
+//
+// Decode is measured in the window in which every sequence generates: from the last one's first token to the
+// first one's last, so that no prefill and no ramp is in it.
 #pragma once
 
 #include <cstdint>
@@ -21,15 +25,19 @@ struct BenchOptions {
 struct BenchRound {
   double read_gb_per_s = 0.0;  // probe: mean of before and after
   double prefill_tokens_per_s = 0.0;
-  double decode_tokens_per_s = 0.0;  // all sequences together
-  double decode_gb_per_s = 0.0;      // weight bytes that one step must read, times steps per second
+  double decode_tokens_per_s = 0.0;           // all sequences together
+  double decode_gb_per_s = 0.0;               // bytes that one step must read, times steps per second
+  double ttft_s = 0.0;                        // until the last sequence's first token
+  double step_p50_s = 0.0, step_p99_s = 0.0;  // between tokens of a sequence, in the window
 };
 
 struct BenchReport {
   std::vector<BenchRound> rounds;
-  uint64_t weight_bytes_per_step =
-      0;  // everything but the embedding table; of routed experts those that are used
-  double median_prefill = 0.0, median_decode = 0.0, median_read = 0.0;
+  /// weights with the routed experts that uniform routing touches (model/weight_bytes.h), and the cache
+  /// records of the contexts at half of the output
+  uint64_t bytes_per_step = 0;
+  double median_prefill = 0.0, median_decode = 0.0, median_read = 0.0, median_ttft_s = 0.0;
+  double median_step_p50_s = 0.0, median_step_p99_s = 0.0;
   double median_decode_ratio = 0.0;  // decode_gb_per_s / read_gb_per_s, per round, then the median
   std::string device;
 };

@@ -167,6 +167,7 @@ StatusOr<std::unique_ptr<Model>> make_decoder(DecoderParts parts, LayerMaker& ma
   RETURN_IF_ERROR(load_rope_table(parts));
   RETURN_IF_ERROR(load_ends(parts, weights));
   RETURN_IF_ERROR(load_layers(parts, maker, weights));
+  parts.dummy_memory = weights.take_memory();
   RETURN_IF_ERROR(parts.scratch->allocate(*parts.device));
   for (const std::string& name : weights.unused())
     log_warning("tensor {} of the checkpoint is not used", name);

@@ -38,6 +38,7 @@ struct DecoderParts {
   Prepared lm_head;
   std::vector<DecoderLayer> layers;
   std::unique_ptr<Scratch> scratch;
+  std::vector<Buffer> dummy_memory;  // WeightLoader::take_memory
 };
 
 /// Builds the attention of layer N; one function an architecture family.

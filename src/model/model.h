@@ -52,7 +52,8 @@ struct ForwardArgs {
 
 class Model {
  public:
-  /// Loads and prepares the weights. Errors name the tensor or the config key.
+  /// Loads and prepares the weights; a null checkpoint makes them up (model/dummy_weights.h). Errors name the
+  /// tensor or the config key.
   static StatusOr<std::unique_ptr<Model>> create(const ModelConfig& config,
                                                  std::shared_ptr<const Checkpoint> checkpoint,
                                                  std::shared_ptr<Device> device, Communicator& communicator,

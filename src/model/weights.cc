@@ -26,7 +26,9 @@ int64_t layer_of(const std::string& name) {
 
 }  // namespace
 
-bool WeightLoader::has(const std::string& tensor) const { return checkpoint_->contains(tensor); }
+bool WeightLoader::has(const std::string& tensor) const {
+  return checkpoint_ != nullptr && checkpoint_->contains(tensor);
+}
 
 StatusOr<TensorView> WeightLoader::take(const std::string& name, const Shape& shape) {
   ASSIGN_OR_RETURN(const TensorView view, checkpoint_->find(name));
@@ -48,6 +50,10 @@ StatusOr<DeviceTensor> WeightLoader::upload(const void* data, DType dtype, uint6
 }
 
 StatusOr<DeviceTensor> WeightLoader::tensor(const std::string& name, const Shape& shape) {
+  if (checkpoint_ == nullptr) {
+    const std::vector<uint8_t> bytes = dummy_.tensor(name, shape.elements(), dummy_.dtype());
+    return upload(bytes.data(), dummy_.dtype(), bytes.size());
+  }
   ASSIGN_OR_RETURN(const TensorView view, take(name, shape));
   if (!is_dense_dtype(view.dtype)) {
     return unimplemented("tensor {} is {}; F32, BF16 or F16 is expected there", name, dtype_name(view.dtype));
@@ -60,6 +66,10 @@ StatusOr<DeviceTensor> WeightLoader::tensor(const std::string& name, const Shape
 }
 
 StatusOr<DeviceTensor> WeightLoader::tensor_f32(const std::string& name, const Shape& shape) {
+  if (checkpoint_ == nullptr) {
+    const std::vector<uint8_t> bytes = dummy_.tensor(name, shape.elements(), DType::kF32);
+    return upload(bytes.data(), DType::kF32, bytes.size());
+  }
   ASSIGN_OR_RETURN(const TensorView view, take(name, shape));
   if (!is_dense_dtype(view.dtype)) {
     return unimplemented("tensor {} is {}; F32, BF16 or F16 is expected there", name, dtype_name(view.dtype));
@@ -70,6 +80,7 @@ StatusOr<DeviceTensor> WeightLoader::tensor_f32(const std::string& name, const S
 
 StatusOr<WeightRef> WeightLoader::linear(const std::string& module, int64_t rows, int64_t cols,
                                          BiasWanted bias) {
+  if (checkpoint_ == nullptr) return dummy_.linear(module, rows, cols, bias == BiasWanted::kYes);
   StatusOr<WeightRef> ref =
       has(module + ".qweight") ? awq(module, rows, cols) : dense_or_fp8(module, rows, cols);
   RETURN_IF_ERROR(ref.status());
@@ -156,6 +167,7 @@ Status WeightLoader::add_bias(const std::string& module, WeightRef& ref) {
 
 std::vector<std::string> WeightLoader::unused() const {
   std::vector<std::string> names;
+  if (checkpoint_ == nullptr) return names;
   for (const Checkpoint::Entry& entry : checkpoint_->entries()) {
     const std::string name(entry.name);
     const bool mtp = layer_of(name) >= config_.layers;  // multi-token prediction layers follow the decoder's

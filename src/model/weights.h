@@ -17,6 +17,7 @@
 #include "base/status.h"
 #include "device/device.h"
 #include "model/config.h"
+#include "model/dummy_weights.h"
 #include "tensor/checkpoint.h"
 
 namespace hadal {
@@ -33,9 +34,13 @@ enum class BiasWanted : uint8_t { kNo, kYes };
 
 class WeightLoader {
  public:
+  /// Without a checkpoint (null) the weights are made up (model/dummy_weights.h).
   WeightLoader(const ModelConfig& config, std::shared_ptr<const Checkpoint> checkpoint,
                std::shared_ptr<Device> device)
-      : config_(config), checkpoint_(std::move(checkpoint)), device_(std::move(device)) {}
+      : config_(config),
+        checkpoint_(std::move(checkpoint)),
+        device_(std::move(device)),
+        dummy_(config, device_) {}
 
   bool has(const std::string& tensor) const;
 
@@ -50,6 +55,8 @@ class WeightLoader {
 
   /// Names that nobody took and that are not known to be ignorable (MTP layers, rotary buffers), sorted.
   std::vector<std::string> unused() const;
+  /// Memory that made-up weights lie in; the model keeps it.
+  std::vector<Buffer> take_memory() { return dummy_.take_memory(); }
 
  private:
   StatusOr<WeightRef> dense_or_fp8(const std::string& module, int64_t rows, int64_t cols);
@@ -63,6 +70,7 @@ class WeightLoader {
   const ModelConfig& config_;
   std::shared_ptr<const Checkpoint> checkpoint_;
   std::shared_ptr<Device> device_;
+  DummyWeights dummy_;
   std::set<std::string> used_;
 };
 

@@ -79,7 +79,7 @@ class ApiServerImpl final : public ApiServer {
       service_->eos_ids.push_back(*loaded.tokenizer->eos_id());
     service_->reasoning = reasoning_kind_of(loaded);
     service_->started_unix = static_cast<int64_t>(Clock::real().unix_seconds());
-    service_->metrics->describe(loaded.engine->runner_info(), options_.engine);
+    service_->metrics->describe(loaded.engine->runner_info(), loaded.options);
     return OkStatus();
   }
 

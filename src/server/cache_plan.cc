@@ -16,11 +16,16 @@ StatusOr<uint64_t> bytes_of_share(const CacheQuestion& question) {
   if (!(share > 0.0 && share <= 1.0))
     return invalid_argument("--gpu-memory-utilization {} must be over 0 and at most 1", share);
   const uint64_t memory = question.host_memory ? question.free_memory : question.total_memory;
-  const auto budget = static_cast<uint64_t>(share * static_cast<double>(memory));
+  // what others (and this process's own context) hold of a device counts against the share
+  const uint64_t taken = question.host_memory ? 0 : question.total_memory - question.free_memory;
+  const auto share_bytes = static_cast<uint64_t>(share * static_cast<double>(memory));
+  const uint64_t budget = share_bytes > taken ? share_bytes - taken : 0;
   if (budget <= question.weight_bytes) {
     return resource_exhausted(
-        "--gpu-memory-utilization {}: {} MiB of {} MiB of {} memory, and the weights take {} MiB of them",
-        share, budget >> 20, memory >> 20, question.host_memory ? "free" : "the device's",
+        "--gpu-memory-utilization {}: {} MiB of {} MiB of {} memory, {} MiB of them are taken, and the "
+        "weights take "
+        "{} MiB",
+        share, share_bytes >> 20, memory >> 20, question.host_memory ? "free" : "the device's", taken >> 20,
         question.weight_bytes >> 20);
   }
   return budget - question.weight_bytes;
@@ -46,6 +51,18 @@ StatusOr<uint64_t> choose_bytes(const CacheQuestion& question, int32_t wanted) {
   return modest_bytes(question, wanted);
 }
 
+/// Before anything is read: a device's memory is all there is.
+Status check_device_memory(const CacheQuestion& question, uint64_t cache_bytes) {
+  if (question.host_memory || question.weight_bytes + cache_bytes <= question.free_memory) return OkStatus();
+  const uint64_t left =
+      question.free_memory > question.weight_bytes ? question.free_memory - question.weight_bytes : 0;
+  return resource_exhausted(
+      "the device has {} MiB free of {} MiB; weights of {} MiB and a KV cache of {} MiB do not fit{}",
+      question.free_memory >> 20, question.total_memory >> 20, question.weight_bytes >> 20, cache_bytes >> 20,
+      left > 0 ? fmt::format(": a KV cache of at most {} MiB would", left >> 20)
+               : std::string(": a smaller or more strongly quantised checkpoint is needed, or more GPUs"));
+}
+
 }  // namespace
 
 StatusOr<CachePlan> plan_cache(const CacheQuestion& question) {
@@ -57,6 +74,7 @@ StatusOr<CachePlan> plan_cache(const CacheQuestion& question) {
                             question.model_max_len);
   }
   ASSIGN_OR_RETURN(const uint64_t bytes, choose_bytes(question, wanted));
+  RETURN_IF_ERROR(check_device_memory(question, bytes));
   // one block is the null block
   const int64_t blocks = static_cast<int64_t>(bytes) / (question.block_tokens * question.token_bytes) - 1;
   const int64_t fits = std::max<int64_t>(blocks, 0) * question.block_tokens;

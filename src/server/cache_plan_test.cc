@@ -69,11 +69,26 @@ TEST(CachePlan, ACpuTakesLittleUnlessAShareIsGiven) {
 TEST(CachePlan, ADeviceWithMemoryOfItsOwnIsSharedOutByDefault) {
   CacheQuestion asked = question();
   asked.host_memory = false;
-  EXPECT_EQ(plan_cache(asked)->bytes, 820 * kMiB);  // 0.92 of all, less the weights
+  EXPECT_EQ(plan_cache(asked)->bytes, 620 * kMiB);  // 0.92 of all, less what is taken and the weights
   asked.memory_utilization = 0.5;
-  EXPECT_EQ(plan_cache(asked)->bytes, 400 * kMiB);
+  EXPECT_EQ(plan_cache(asked)->bytes, 200 * kMiB);
   asked.cache_bytes = 10 * kMiB;
   EXPECT_EQ(plan_cache(asked)->bytes, 10 * kMiB) << "bytes go before a share";
+}
+
+TEST(CachePlan, WhatADeviceCannotHoldIsRefusedWithTheArithmetic) {
+  CacheQuestion asked = question();
+  asked.host_memory = false;
+  asked.cache_bytes = 701 * kMiB;
+  const Status too_much = plan_cache(asked).status();
+  EXPECT_TRUE(absl::IsResourceExhausted(too_much));
+  EXPECT_EQ(message_of(too_much),
+            "the device has 800 MiB free of 1000 MiB; weights of 100 MiB and a KV cache of 701 MiB do not "
+            "fit: a KV "
+            "cache of at most 700 MiB would");
+  asked.cache_bytes = 0;
+  asked.weight_bytes = 900 * kMiB;
+  EXPECT_TRUE(absl::IsResourceExhausted(plan_cache(asked).status()));
 }
 
 TEST(CachePlan, ALengthOverTheModelsIsRefused) {

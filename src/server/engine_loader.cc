@@ -5,9 +5,11 @@
 #include "base/files.h"
 #include "base/log.h"
 #include "model/model.h"
+#include "model/weight_bytes.h"
 #include "runner/device_runner.h"
 #include "server/cache_plan.h"
 #include "server/checkpoint_facts.h"
+#include "server/device_choice.h"
 #include "server/shared_prefixes.h"
 #include "server/tenants_file.h"
 #include "tensor/checkpoint.h"
@@ -25,8 +27,10 @@ Status load_text(const EngineConfig& options, LoadedEngine& loaded) {
 }
 
 CacheQuestion cache_question(const EngineConfig& options, const LoadedEngine& loaded, DType cache,
-                             const Checkpoint& checkpoint) {
+                             const Checkpoint* checkpoint) {
   const BackendFacts facts = loaded.device->facts();
+  const uint64_t weights =
+      checkpoint == nullptr ? weight_bytes_of(loaded.config).total : checkpoint->total_bytes();
   return {.token_bytes = cache_bytes_per_token(cache_groups_of(loaded.config, cache)),
           .block_tokens = options.block_size,
           .model_max_len = loaded.config.max_position,
@@ -35,7 +39,7 @@ CacheQuestion cache_question(const EngineConfig& options, const LoadedEngine& lo
           .num_blocks = options.num_blocks,
           .cache_bytes = options.kv_cache_bytes,
           .memory_utilization = options.gpu_memory_utilization,
-          .weight_bytes = checkpoint.total_bytes(),
+          .weight_bytes = weights,
           .total_memory = facts.total_bytes,
           .free_memory = facts.free_bytes,
           .host_memory = facts.host_memory != 0};
@@ -45,9 +49,12 @@ StatusOr<std::unique_ptr<Runner>> load_runner(const EngineConfig& options, Loade
   DeviceRunnerOptions runner;
   ASSIGN_OR_RETURN(runner.model.compute, compute_dtype(options.dtype, loaded.config));
   ASSIGN_OR_RETURN(runner.model.cache, cache_dtype(options.kv_cache_dtype, runner.model.compute));
-  ASSIGN_OR_RETURN(std::shared_ptr<const Checkpoint> checkpoint, Checkpoint::open(loaded.folder));
+  std::shared_ptr<const Checkpoint> checkpoint;
+  if (options.load_format != "dummy") {
+    ASSIGN_OR_RETURN(checkpoint, Checkpoint::open(loaded.folder));
+  }
   ASSIGN_OR_RETURN(const CachePlan cache,
-                   plan_cache(cache_question(options, loaded, runner.model.cache, *checkpoint)));
+                   plan_cache(cache_question(options, loaded, runner.model.cache, checkpoint.get())));
   loaded.max_model_len = cache.max_model_len;
   runner.block_tokens = options.block_size;
   runner.num_blocks = options.num_blocks;
@@ -100,6 +107,14 @@ StatusOr<EngineOptions> engine_options(const EngineConfig& options, const Loaded
   engine.step_timeout_s = options.step_timeout_s;
   RETURN_IF_ERROR(load_tenants(options, loaded, engine));
   return engine;
+}
+
+/// What the device decides where nothing was said: a CPU's step is short of arithmetic, a GPU's of work.
+EngineConfig with_device_defaults(EngineConfig options, const BackendFacts& facts) {
+  const bool gpu = facts.graphs != 0;
+  if (options.max_num_seqs == 0) options.max_num_seqs = gpu ? 256 : 64;
+  if (options.max_num_batched_tokens == 0) options.max_num_batched_tokens = gpu ? 8192 : 512;
+  return options;
 }
 
 /// What would only be noticed when a request is served.
@@ -161,8 +176,9 @@ StatusOr<std::shared_ptr<const ChatTemplate>> load_chat_template(const std::stri
   return choose_chat_template(source, model_type);
 }
 
-StatusOr<LoadedEngine> load_engine(const EngineConfig& options, const ObserverMaker& observer) {
-  RETURN_IF_ERROR(check_limits(options));
+StatusOr<LoadedEngine> load_engine(const EngineConfig& asked, const ObserverMaker& observer) {
+  EngineConfig options = asked;
+  RETURN_IF_ERROR(check_limits(with_device_defaults(options, {})));
   LoadedEngine loaded;
   ASSIGN_OR_RETURN(const ResolvedModel model, resolve_model(options.model));
   loaded.folder = model.folder;
@@ -170,9 +186,13 @@ StatusOr<LoadedEngine> load_engine(const EngineConfig& options, const ObserverMa
   ASSIGN_OR_RETURN(loaded.config, load_model_config(loaded.folder));
   if (options.only_layers > 0) loaded.config.layers = std::min(loaded.config.layers, options.only_layers);
   RETURN_IF_ERROR(load_text(options, loaded));
-  ASSIGN_OR_RETURN(loaded.device,
-                   Device::open(options.device == "auto" ? "cpu" : options.device,
-                                DeviceOptions{.threads = options.threads, .isa = options.cpu_isa}));
+  ASSIGN_OR_RETURN(loaded.device, choose_device({.name = options.device,
+                                                 .options = {.threads = options.threads,
+                                                             .isa = options.cpu_isa,
+                                                             .batch_invariant = options.batch_invariant}}));
+  options = with_device_defaults(options, loaded.device->facts());
+  RETURN_IF_ERROR(check_limits(options));
+  loaded.options = options;
   ASSIGN_OR_RETURN(const EngineOptions engine, engine_options(options, loaded));
   ASSIGN_OR_RETURN(std::unique_ptr<Runner> runner, load_runner(options, loaded));
   ASSIGN_OR_RETURN(loaded.engine, Engine::create(engine, std::move(runner), loaded.tokenizer,

@@ -20,17 +20,21 @@ namespace hadal {
 
 /// Names and meanings follow vLLM where it has them.
 struct EngineConfig {
-  std::string model;            // folder, or hub id in the local cache
-  std::string device = "auto";  // auto, cpu, ref
-  std::string dtype = "auto";   // auto (the checkpoint's; float16 computes in bfloat16), float32, bfloat16
+  std::string model;                 // folder, or hub id in the local cache
+  std::string device = "auto";       // auto, cpu, cuda, ref (server/device_choice.h)
+  std::string load_format = "auto";  // auto, safetensors; dummy: made-up weights
+  std::string dtype = "auto";  // auto (the checkpoint's; float16 computes in bfloat16), float32, bfloat16
   std::string kv_cache_dtype = "auto";  // auto (as dtype), bfloat16 (bf16), fp8_e4m3, fp8_e5m2
   int32_t max_model_len = 0;            // 0: the model's, bounded by what the cache holds
   int32_t block_size = 64;
   int32_t num_blocks = 0;                        // --num-gpu-blocks-override
   uint64_t kv_cache_bytes = 0;                   // --kv-cache-memory-bytes
   std::optional<double> gpu_memory_utilization;  // see server/cache_plan.h
-  int32_t max_num_seqs = 64;
-  int32_t max_num_batched_tokens = 512;
+  int32_t max_num_seqs = 0;                      // 0: by the device, 64 on a CPU, 256 on a GPU
+  int32_t max_num_batched_tokens = 0;            // 0: by the device, 512 on a CPU, 8192 on a GPU
+  bool enforce_eager = false;                    // GPU: no graphs
+  int32_t max_cudagraph_capture_size = 0;  // GPU: largest batch with a graph; 0: max_num_seqs, at most 512
+  bool batch_invariant = false;            // GPU: BackendOptions::batch_invariant
   int32_t long_prefill_token_threshold = 0;
   int32_t max_num_queued_reqs = 1024;
   int64_t max_num_queued_tokens = 0;
@@ -55,7 +59,8 @@ struct EngineConfig {
 
 struct LoadedEngine {
   std::string folder;
-  std::string id;  // the model as the user named it
+  std::string id;        // the model as the user named it
+  EngineConfig options;  // with what the device decided
   ModelConfig config;
   std::shared_ptr<const Tokenizer> tokenizer;         // null with skip_tokenizer
   std::shared_ptr<const ChatTemplate> chat_template;  // null where the checkpoint has none
