@@ -80,6 +80,7 @@ class ApiServerImpl final : public ApiServer {
     service_->reasoning = reasoning_kind_of(loaded);
     service_->started_unix = static_cast<int64_t>(Clock::real().unix_seconds());
     service_->metrics->describe(loaded.engine->runner_info(), loaded.options);
+    service_->metrics->watch_device(loaded.device);
     return OkStatus();
   }
 

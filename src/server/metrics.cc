@@ -180,12 +180,40 @@ void ServerMetrics::expose_tenants(const EngineStats& stats) {
   }
 }
 
+void ServerMetrics::watch_device(std::shared_ptr<Device> device) {
+  MutexLock lock(device_mutex_);
+  device_ = std::move(device);
+}
+
+void ServerMetrics::expose_device() {
+  MutexLock lock(device_mutex_);
+  BackendHealth health{};
+  if (device_ != nullptr && device_->health(health)) observe_device(device_->facts(), health);
+}
+
+void ServerMetrics::observe_device(const BackendFacts& facts, const BackendHealth& health) {
+  const std::string name = facts.name;
+  const auto gauge = [&](Metric metric, double value) {
+    if (value >= 0) registry_.gauge(metric, {name}).set(value);
+  };
+  gauge(Metric::kGpuPower, health.power_watts);
+  gauge(Metric::kGpuTemperature, health.temperature_celsius);
+  gauge(Metric::kGpuCompute, health.compute_utilization);
+  gauge(Metric::kGpuMemory, health.memory_utilization);
+  gauge(Metric::kGpuMemoryFree, static_cast<double>(facts.free_bytes));
+  gauge(Metric::kGpuXid, static_cast<double>(health.last_xid));
+  if (health.ecc_uncorrected >= 0) {
+    registry_.counter(Metric::kGpuEcc, {name}).raise_to(static_cast<double>(health.ecc_uncorrected));
+  }
+}
+
 std::string ServerMetrics::expose(const EngineStats& stats, bool up) {
   set_gauge(Metric::kNumRequestsRunning, static_cast<double>(stats.running));
   set_gauge(Metric::kNumRequestsWaiting, static_cast<double>(stats.waiting));
   set_gauge(Metric::kEngineUp, up ? 1 : 0);
   expose_cache(stats);
   expose_tenants(stats);
+  expose_device();
   raise_counter(Metric::kPromptTokens, stats.prompt_tokens);
   raise_counter(Metric::kPromptTokensCached, stats.prompt_tokens_cached);
   raise_counter(Metric::kPromptTokensRecomputed, stats.prompt_tokens_recomputed);

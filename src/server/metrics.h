@@ -5,6 +5,8 @@
 #include <string>
 #include <string_view>
 
+#include "base/mutex.h"
+#include "device/device.h"
 #include "engine/engine.h"
 #include "http/server.h"
 #include "server/engine_loader.h"
@@ -39,11 +41,17 @@ class ServerMetrics final : public EngineObserver {
   void on_refused(std::string_view reason);
   void on_untrusted_tenant();
 
+  /// From now on a page has this device's figures, if it has any.
+  void watch_device(std::shared_ptr<Device> device) EXCLUDES(device_mutex_);
+  /// A device's figures; those below 0 could not be read and are left out.
+  void observe_device(const BackendFacts& facts, const BackendHealth& health);
+
   /// Prometheus text, with the engine's counts as they are now.
   std::string expose(const EngineStats& stats, bool up);
 
  private:
   void expose_cache(const EngineStats& stats);
+  void expose_device() EXCLUDES(device_mutex_);
   void expose_tenants(const EngineStats& stats);
   void set_gauge(telemetry::Metric metric, double value);
   void raise_counter(telemetry::Metric metric, int64_t total);
@@ -51,6 +59,8 @@ class ServerMetrics final : public EngineObserver {
 
   const std::string model_name_;
   telemetry::Registry registry_;
+  Mutex device_mutex_;  // one reader of a device at a time
+  std::shared_ptr<Device> device_ GUARDED_BY(device_mutex_);
 };
 
 }  // namespace hadal

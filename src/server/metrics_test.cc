@@ -118,8 +118,9 @@ TEST(ServerMetrics, ExposesEveryNameOfVllmsThatApplies) {
     if (std::string_view(wanted.name) != "vllm:cache_config_info") {
       EXPECT_NE(first.find("model_name=\"demo\""), std::string::npos) << first;
     }
-    if (*wanted.label != '\0')
+    if (*wanted.label != '\0') {
       EXPECT_NE(first.find(fmt::format("{}=\"", wanted.label)), std::string::npos) << first;
+    }
     if (std::string_view(wanted.type) != kHistogram) continue;
     EXPECT_NE(first.find(fmt::format("le=\"{}\"", wanted.first)), std::string::npos) << first;
     const std::string bounds = page.substr(page.find(std::string(wanted.name) + "_bucket"));
@@ -131,13 +132,34 @@ TEST(ServerMetrics, ExposesEveryNameOfVllmsThatApplies) {
   }
 }
 
+TEST(ServerMetrics, AGpusFiguresAreThoseThatCouldBeRead) {
+  ServerMetrics metrics = metrics_for(true);
+  EXPECT_TRUE(samples_of(metrics.expose(EngineStats(), true), "hadal:gpu_").empty());
+  BackendFacts facts{.name = "cuda:0", .total_bytes = 1000, .free_bytes = 250};
+  metrics.observe_device(facts, {.power_watts = 310.5,
+                                 .temperature_celsius = -1,
+                                 .compute_utilization = 0.5,
+                                 .memory_utilization = 0,
+                                 .ecc_uncorrected = 2,
+                                 .last_xid = 79});
+  const std::string page = metrics.expose(EngineStats(), true);
+  EXPECT_EQ(value_of(page, R"(hadal:gpu_power_watts{device="cuda:0"})"), 310.5);
+  EXPECT_EQ(value_of(page, R"(hadal:gpu_memory_utilization{device="cuda:0"})"), 0);
+  EXPECT_EQ(value_of(page, R"(hadal:gpu_memory_free_bytes{device="cuda:0"})"), 250);
+  EXPECT_EQ(value_of(page, R"(hadal:gpu_ecc_uncorrected_total{device="cuda:0"})"), 2);
+  EXPECT_EQ(value_of(page, R"(hadal:gpu_last_xid{device="cuda:0"})"), 79);
+  EXPECT_TRUE(samples_of(page, "hadal:gpu_temperature_celsius{").empty());
+}
+
 TEST(ServerMetrics, ExposesNoOtherNameOfVllms) {
   ServerMetrics metrics = metrics_for(true);
   metrics.describe(runner_info(), EngineConfig());
   std::set<std::string> wanted;
   for (const Wanted& row : kWanted) wanted.insert(row.name);
   for (const auto& [name, type] : types_of(metrics.expose(EngineStats(), true))) {
-    if (name.rfind("vllm:", 0) == 0) EXPECT_TRUE(wanted.count(name)) << name;
+    if (name.rfind("vllm:", 0) == 0) {
+      EXPECT_TRUE(wanted.count(name)) << name;
+    }
   }
   for (const auto& left_out : telemetry::left_out_metrics()) {
     EXPECT_FALSE(wanted.count(left_out.name)) << left_out.name;

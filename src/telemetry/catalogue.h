@@ -88,6 +88,13 @@ enum class Buckets : uint8_t {
   X(kEngineSteps, "hadal:engine_steps", kCounter, kNone, "steps", "model_name,engine", "Steps that the engine has run.") \
   X(kStepSeconds, "hadal:engine_step_seconds", kHistogram, kInterToken, "seconds", "model_name,engine", "Time of one engine step in seconds.") \
   X(kEngineUp, "hadal:engine_up", kGauge, kNone, "", "model_name,engine", "1 while the engine can serve, 0 while it loads, drains or has died.") \
+  X(kGpuPower, "hadal:gpu_power_watts", kGauge, kNone, "watts", "device", "Power that the GPU draws. GPU figures are there where one is used and its driver tells.") \
+  X(kGpuTemperature, "hadal:gpu_temperature_celsius", kGauge, kNone, "celsius", "device", "Temperature of the GPU.") \
+  X(kGpuCompute, "hadal:gpu_compute_utilization", kGauge, kNone, "ratio", "device", "Share of the driver's last sampling period in which a kernel ran.") \
+  X(kGpuMemory, "hadal:gpu_memory_utilization", kGauge, kNone, "ratio", "device", "Share of the driver's last sampling period in which device memory was read or written.") \
+  X(kGpuMemoryFree, "hadal:gpu_memory_free_bytes", kGauge, kNone, "bytes", "device", "Device memory that nobody has allocated.") \
+  X(kGpuEcc, "hadal:gpu_ecc_uncorrected", kCounter, kNone, "errors", "device", "Uncorrected ECC errors since the driver was loaded.") \
+  X(kGpuXid, "hadal:gpu_last_xid", kGauge, kNone, "", "device", "Number of the last Xid error that the driver reported, 0 with none.") \
   X(kHttpRequests, "hadal:http_requests", kCounter, kNone, "requests", "method,path,status", "HTTP requests answered; unknown paths are counted as other, status 0 is a client that left before the answer.") \
   X(kHttpRequestSeconds, "hadal:http_request_seconds", kHistogram, kHttp, "seconds", "path", "Time from a complete request to the end of its answer in seconds.") \
   X(kHttpClientGone, "hadal:http_client_disconnects", kCounter, kNone, "requests", "", "Clients that hung up, or were too slow, before their answer was complete.") \
