@@ -3,6 +3,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <atomic>
+#include <future>
+
 #include "base/log.h"
 #include "engine/stress_workload.h"
 
@@ -143,6 +146,33 @@ TEST(EnginePipeline, ChoicesLogitsAndCopiesAreAsWithOneStepInFlight) {
   }
   EXPECT_EQ(ids[0], ids[1]);
   EXPECT_EQ(logits[0], logits[1]);
+}
+
+TEST(EnginePipeline, AnEngineThatEndsCollectsWhatIsInFlight) {
+  std::atomic<int> launched{0}, collected{0};
+  auto runner = std::make_unique<FakeRunner>(two_deep());
+  runner->on_launch = [&](const StepPlan&) {
+    ++launched;
+    return OkStatus();
+  };
+  runner->on_collect = [&](const StepPlan&) {
+    ++collected;
+    return OkStatus();
+  };
+  auto sink = std::make_shared<RecordingSink>();
+  std::promise<void> third;
+  int32_t outputs = 0;
+  sink->on_output = [&] {
+    if (++outputs == 3) third.set_value();
+  };
+  auto engine = Engine::create({.max_num_seqs = 8, .max_num_batched_tokens = 32}, std::move(runner), nullptr);
+  ASSERT_TRUE(engine.ok()) << engine.status();
+  ASSERT_TRUE((*engine)->submit(toy_request(toy_prompt(9), 100, sink)).ok());
+  third.get_future().wait();
+  engine->reset();
+  EXPECT_NE(sink->choice(0).finish, FinishReason::kNone);
+  EXPECT_GT(launched, 3);
+  EXPECT_EQ(launched, collected);
 }
 
 TEST(EnginePipeline, ALostDeviceEndsEverythingAtOnce) {
