@@ -264,6 +264,9 @@ std::vector<std::vector<int32_t>> run_stress(uint64_t seed, int32_t depth, int c
         EXPECT_EQ(finish, FinishReason::kNone) << "an output after the finish";
         got.insert(got.end(), event.ids.begin(), event.ids.end());
         finish = event.finish;
+        if (finish == FinishReason::kError && event.error != ErrorKind::kDeadline) {
+          EXPECT_THAT(event.why, HasSubstr("a step that fails"));
+        }
       }
       std::vector<int32_t> expected = drawn.expected(one->request, c);
       EXPECT_NE(finish, FinishReason::kNone);

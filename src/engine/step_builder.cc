@@ -168,7 +168,8 @@ Status check_blocks(const StepDecision& decision, const Named& named, const KvCa
     for (const Grant& grant : decision.grants) {
       if (!grant.admitted) continue;
       for (const BlockId block : grant.hit.tables[g]) {
-        if (block != kNullBlock && cache.pool(g).refs(block) == 0) hits.insert(block);
+        if (block != kNullBlock && cache.pool(g).refs(block) == 0 && !cache.pool(g).in_flight(block))
+          hits.insert(block);
       }
     }
     const int64_t wanted = blocks_taken(decision, named, cache, g);
