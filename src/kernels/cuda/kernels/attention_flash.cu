@@ -1,5 +1,6 @@
 #include "kernels/cuda/kernels/attention_common.cuh"
 #include "kernels/cuda/kernels/attention_flash.h"
+#include "kernels/cuda/kernels/attention_fp8.cuh"
 #include "kernels/cuda/kernels/ptx.cuh"
 
 namespace hadal::cuda {
@@ -18,19 +19,6 @@ struct Tiles {
   static constexpr int kElements = kTile * kPitch;
   static constexpr size_t kBytes = size_t{4} * kElements * sizeof(__nv_bfloat16);  // 2 stages of K and V
 };
-
-/// Eight fp8 values as bfloat16; both formats fit exactly.
-__device__ __forceinline__ uint4 widen_fp8(uint2 codes, bool e4m3) {
-  uint32_t out[4];
-#pragma unroll
-  for (int i = 0; i < 4; ++i) {
-    const auto pair = static_cast<__nv_fp8x2_storage_t>((i < 2 ? codes.x : codes.y) >> (16 * (i % 2)));
-    const __half2 halves = __nv_cvt_fp8x2_to_halfraw2(pair, e4m3 ? __NV_E4M3 : __NV_E5M2);
-    const float2 values = __half22float2(halves);
-    out[i] = pack_bf16(values.x, values.y);
-  }
-  return {out[0], out[1], out[2], out[3]};
-}
 
 /// Brings the keys [tile, tile + 64) in; those outside [first, last) are zeros and not read, nor are columns
 /// behind head_dim. Eight threads a key.

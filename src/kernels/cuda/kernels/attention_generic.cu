@@ -105,6 +105,7 @@ __global__ void __launch_bounds__(kThreads) mla_kernel(const GenericMla p, int32
   const int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
   const int64_t out_at = row * p.out.stride + int64_t{head} * s.v;
   const RowPlace place = place_of_row(p.batch, row);
+  if (p.prompts_only && place.segment >= 0 && place.segment < p.batch.num_output_segments) return;
   if (place.segment < 0) {
     for (int i = threadIdx.x; i < s.v; i += kThreads)
       store_element(p.out.dtype, p.out.data, out_at + i, 0.0f);

@@ -26,6 +26,7 @@ struct GenericMla {
   MlaShape shape;
   bool round_weights = false;  // quantised values to bfloat16
   float scale = 0;
+  bool prompts_only = false;  // leaves rows of output segments alone
 };
 
 /// Shared memory that a block needs; a shape whose block needs more than the device has is not taken.
