@@ -1,6 +1,7 @@
 // Multi-head latent attention: which kernel runs.
 #include <algorithm>
 
+#include "kernels/cuda/attention_mla_prefill.h"
 #include "kernels/cuda/kernels/attention_generic.h"
 #include "kernels/cuda/kernels/attention_mla_decode.h"
 #include "kernels/cuda/ops.h"
@@ -112,25 +113,34 @@ Status run_decode(CudaDevice& device, cudaStream_t stream, const MlaAttentionArg
 
 }  // namespace
 
+// The two parts run one behind the other and share the scratch.
 uint64_t mla_attention_workspace(const CudaDevice& device, const MlaAttentionArgs& args) {
-  return is_fast(device, args) ? plan_of(device, args).bytes : 0;
+  if (!is_fast(device, args)) return 0;
+  return std::max(plan_of(device, args).bytes, mla_prefill_workspace(device, args));
 }
 
 Status mla_attention(CudaDevice& device, cudaStream_t stream, const MlaAttentionArgs& args) {
   const WeightRef& kv_b = weight_of(args.kv_b);
   RETURN_IF_ERROR(check_args(device, args, kv_b));
   const BatchMeta& batch = *args.batch;
-  const bool fast = is_fast(device, args) && batch.num_output_segments > 0;
-  if (fast) {
+  const bool fast = is_fast(device, args);
+  if (fast && batch.num_output_segments > 0) {
     device.note(args.cache.dtype == DType::kBF16 ? "cuda.mla.decode.bf16" : "cuda.mla.decode.fp8");
     RETURN_IF_ERROR(run_decode(device, stream, args));
-    if (batch.num_output_segments == batch.num_segments) return OkStatus();
   }
+  if (fast && batch.num_output_segments == batch.num_segments) return OkStatus();
+  const bool expanded = fast && mla_prefill_supports(args);
+  if (expanded) RETURN_IF_ERROR(mla_prefill(device, stream, args));
+  // what is left: prompts of other shapes, or rows of no segment behind the prompts
+  int32_t first_row = 0;
+  if (expanded) first_row = batch.host_query_start[batch.num_segments];
+  if (first_row >= args.q.rows) return OkStatus();
   device.note("cuda.mla.generic");
   GenericMla params{
       attention_batch(*args.batch, *args.group),         args.cache, args.q, args.out, kv_b, args.shape,
       group_of(args.kv_b.group).compute == DType::kBF16, args.scale};
-  return check(launch_generic_mla(stream, params, 0, static_cast<int32_t>(args.q.rows)), "mla_attention");
+  return check(launch_generic_mla(stream, params, first_row, static_cast<int32_t>(args.q.rows) - first_row),
+               "mla_attention");
 }
 
 }  // namespace hadal::cuda
