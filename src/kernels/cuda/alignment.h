@@ -29,4 +29,9 @@ constexpr bool is_activation(DType dtype) {
   return dtype == DType::kF32 || dtype == DType::kBF16 || dtype == DType::kF16;
 }
 
+/// The dtypes of caches.
+constexpr bool is_cached(DType dtype) {
+  return is_activation(dtype) || dtype == DType::kF8E4M3 || dtype == DType::kF8E5M2;
+}
+
 }  // namespace hadal::cuda

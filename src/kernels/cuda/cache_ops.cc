@@ -6,10 +6,6 @@
 namespace hadal::cuda {
 namespace {
 
-constexpr bool is_cached(DType dtype) {
-  return is_activation(dtype) || dtype == DType::kF8E4M3 || dtype == DType::kF8E5M2;
-}
-
 CachePart part_of(const CacheLayer& cache, const Mat& x, int64_t offset, DType dtype, float scale) {
   const uint64_t alignment = group_alignment(dtype);
   const bool records_aligned = is_aligned(static_cast<const char*>(cache.base) + offset, alignment) &&

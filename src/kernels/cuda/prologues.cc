@@ -11,10 +11,6 @@
 namespace hadal::cuda {
 namespace {
 
-constexpr bool is_cached(DType dtype) {
-  return is_activation(dtype) || dtype == DType::kF8E4M3 || dtype == DType::kF8E5M2;
-}
-
 LinearArgs product(const Workspace& workspace, const Mat& x, const PreparedGroup* group, int32_t member,
                    const Mat& out) {
   return {.workspace = workspace, .x = x, .weight = {group, member}, .out = out, .accumulate = 0};

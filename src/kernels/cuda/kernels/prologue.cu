@@ -9,9 +9,9 @@ constexpr int kGroups = kMaxPrologueNormCols / (kThreads * kGroup);
 
 /// The normalised row `x` (F32) goes to `to`, which may be a cache's record (fp8: divided by `scale`). The
 /// sum's order is that of rms_norm_kernel for up to 2,048 columns: the same bits as the op alone.
-__device__ void norm_to(const float* x, int64_t cols, const void* weight, DType weight_dtype, float eps,
-                        bool vector_row, void* to, int64_t to_first, DType to_dtype, float scale,
-                        float* scratch) {
+__device__ __forceinline__ void norm_to(const float* x, int64_t cols, const void* weight, DType weight_dtype,
+                                        float eps, bool vector_row, void* to, int64_t to_first,
+                                        DType to_dtype, float scale, float* scratch) {
   float v[kGroups][kGroup], weights[kGroups][kGroup];
   float squares = 0;
 #pragma unroll

@@ -32,13 +32,13 @@ __global__ void __launch_bounds__(kSampleThreads, 2)
   }
 }
 
-/// All threads of the row's blocks wait for each other and see what the others wrote to global memory.
-__device__ __forceinline__ void cluster_barrier() {
 #if __CUDA_ARCH__ >= 900
-  asm volatile("barrier.cluster.arrive.release.aligned;\nbarrier.cluster.wait.acquire.aligned;\n" ::
-                   : "memory");
-#endif
+/// All threads of the row's blocks wait for each other and see what the others wrote to global memory.
+/// Not the .aligned form: lanes may come apart before.
+__device__ __forceinline__ void cluster_barrier() {
+  asm volatile("barrier.cluster.arrive.release;\nbarrier.cluster.wait.acquire;\n" ::: "memory");
 }
+#endif
 
 /// The blocks of a row are one cluster. What is skipped depends on the row alone, so its blocks agree about
 /// barriers.
