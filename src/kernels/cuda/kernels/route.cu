@@ -1,0 +1,158 @@
+#include <cuda_bf16.h>
+
+#include "kernels/cuda/kernels/moe_items.cuh"
+#include "kernels/cuda/kernels/route.h"
+#include "kernels/cuda/kernels/route_row.cuh"
+
+namespace hadal::cuda {
+namespace {
+
+constexpr int kRouteWarps = 4;
+constexpr int kFew = 8, kMany = 32;  // experts a lane: up to 256, up to 1,024
+
+template <int kPerLane>
+__global__ void __launch_bounds__(kRouteWarps * 32)
+    route_kernel(const __grid_constant__ RouteExpertsArgs args) {
+  __shared__ RouteScratch<kPerLane> scratch[kRouteWarps];
+  const int warp = threadIdx.x / 32;
+  const auto row = static_cast<int32_t>(blockIdx.x) * kRouteWarps + warp;
+  if (row < live_of(args.live_rows, static_cast<int32_t>(args.logits.rows)))
+    route_row(args, row, scratch[warp]);
+}
+
+// ---- logits ----
+
+constexpr int kWarps = 8;                 // they split the inner length
+constexpr int kTokens = 4, kExperts = 8;  // of a block
+constexpr int kFusedTokens = 256;         // above, the choice is a kernel of its own
+static_assert(kTokens == kRouteWarps && kTokens * kExperts == 32);
+
+/// Blocks of a group of tokens that are done; each count is back at 0 when the last one is.
+__device__ unsigned int arrivals[kFusedTokens / kTokens];
+
+__device__ __forceinline__ void widen(const uint4& bits, float (&out)[8]) {
+  const uint32_t words[4] = {bits.x, bits.y, bits.z, bits.w};
+#pragma unroll
+  for (int i = 0; i < 4; ++i) {
+    out[2 * i] = __uint_as_float(words[i] << 16);
+    out[2 * i + 1] = __uint_as_float(words[i] & 0xFFFF0000u);
+  }
+}
+
+__device__ __forceinline__ void load_gate(const __nv_bfloat16* from, float (&out)[8]) {
+  widen(__ldg(reinterpret_cast<const uint4*>(from)), out);
+}
+__device__ __forceinline__ void load_gate(const float* from, float (&out)[8]) {
+  const float4 a = __ldg(reinterpret_cast<const float4*>(from));
+  const float4 b = __ldg(reinterpret_cast<const float4*>(from) + 1);
+  out[0] = a.x, out[1] = a.y, out[2] = a.z, out[3] = a.w;
+  out[4] = b.x, out[5] = b.y, out[6] = b.z, out[7] = b.w;
+}
+
+/// Lane l ends with the sum over lanes of values[l].
+__device__ __forceinline__ float transposed_sum(float (&values)[32]) {
+  const int lane = threadIdx.x % 32;
+#pragma unroll
+  for (int half = 16; half > 0; half /= 2) {
+    const bool upper = (lane & half) != 0;
+#pragma unroll
+    for (int i = 0; i < half; ++i) {
+      const float away = upper ? values[i] : values[i + half];
+      const float kept = upper ? values[i + half] : values[i];
+      values[i] = kept + __shfl_xor_sync(0xffffffffu, away, half);
+    }
+  }
+  return values[0];
+}
+
+/// Logits of four tokens and eight experts (blockIdx.y, x). With `fused` the last block of a token group
+/// chooses its experts.
+template <typename Gate, int kPerLane>
+__global__ void __launch_bounds__(kWarps * 32)
+    router_kernel(const __nv_bfloat16* x, int64_t x_stride, const Gate* gate, int32_t cols, bool fused,
+                  const __grid_constant__ RouteExpertsArgs args) {
+  __shared__ float parts[kWarps][32];
+  __shared__ RouteScratch<kPerLane> scratch[kRouteWarps];
+  __shared__ bool is_last;
+  const auto first_token = static_cast<int32_t>(blockIdx.y) * kTokens;
+  const auto first_expert = static_cast<int32_t>(blockIdx.x) * kExperts;
+  const auto experts = static_cast<int32_t>(args.logits.cols);
+  const int32_t tokens = live_of(args.live_rows, static_cast<int32_t>(args.logits.rows)) - first_token;
+  if (tokens <= 0) return;  // the same for all blocks of the group
+  const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
+
+  float sums[32] = {};  // [token][expert]
+  for (int32_t k = (warp * 32 + lane) * 8; k < cols; k += kWarps * 32 * 8) {
+    float w[kExperts][8];
+#pragma unroll
+    for (int e = 0; e < kExperts; ++e)
+      load_gate(gate + int64_t{min(first_expert + e, experts - 1)} * cols + k, w[e]);
+#pragma unroll
+    for (int t = 0; t < kTokens; ++t) {
+      if (t >= tokens) break;
+      float values[8];
+      widen(__ldg(reinterpret_cast<const uint4*>(x + (first_token + t) * x_stride + k)), values);
+#pragma unroll
+      for (int e = 0; e < kExperts; ++e) {
+#pragma unroll
+        for (int i = 0; i < 8; ++i) sums[t * kExperts + e] = fmaf(w[e][i], values[i], sums[t * kExperts + e]);
+      }
+    }
+  }
+  parts[warp][lane] = transposed_sum(sums);
+  __syncthreads();
+  if (warp == 0) {
+    float sum = parts[0][lane];
+#pragma unroll
+    for (int w = 1; w < kWarps; ++w) sum += parts[w][lane];
+    const int32_t token = lane / kExperts, expert = first_expert + lane % kExperts;
+    if (token < tokens && expert < experts)
+      static_cast<float*>(args.logits.data)[(first_token + token) * args.logits.stride + expert] = sum;
+  }
+  if (!fused) return;
+  __threadfence();
+  __syncthreads();
+  if (threadIdx.x == 0) is_last = atomicInc(&arrivals[blockIdx.y], gridDim.x - 1) == gridDim.x - 1;
+  __syncthreads();
+  if (!is_last) return;
+  __threadfence();
+  if (warp < min(tokens, kTokens)) route_row(args, first_token + warp, scratch[warp]);
+}
+
+template <typename Gate, int kPerLane>
+cudaError_t run_router(cudaStream_t stream, const Mat& x, const WeightRef& gate,
+                       const RouteExpertsArgs& args) {
+  const auto tokens = static_cast<unsigned>(x.rows), experts = static_cast<unsigned>(args.logits.cols);
+  const dim3 grid((experts + kExperts - 1) / kExperts, (tokens + kTokens - 1) / kTokens);
+  const bool fused = x.rows <= kFusedTokens;
+  router_kernel<Gate, kPerLane><<<grid, kWarps * 32, 0, stream>>>(
+      static_cast<const __nv_bfloat16*>(x.data), x.stride, static_cast<const Gate*>(gate.data),
+      static_cast<int32_t>(x.cols), fused, args);
+  const cudaError_t error = cudaPeekAtLastError();
+  return fused || error != cudaSuccess ? error : launch_route(stream, args);
+}
+
+}  // namespace
+
+cudaError_t launch_route(cudaStream_t stream, const RouteExpertsArgs& args) {
+  const auto blocks = static_cast<unsigned>((args.logits.rows + kRouteWarps - 1) / kRouteWarps);
+  if (args.logits.cols <= kFew * 32) {
+    route_kernel<kFew><<<blocks, kRouteWarps * 32, 0, stream>>>(args);
+  } else {
+    route_kernel<kMany><<<blocks, kRouteWarps * 32, 0, stream>>>(args);
+  }
+  return cudaPeekAtLastError();
+}
+
+cudaError_t launch_router(cudaStream_t stream, const Mat& x, const WeightRef& gate,
+                          const RouteExpertsArgs& args) {
+  const bool few = args.logits.cols <= kFew * 32;
+  if (gate.dtype == DType::kBF16) {
+    return few ? run_router<__nv_bfloat16, kFew>(stream, x, gate, args)
+               : run_router<__nv_bfloat16, kMany>(stream, x, gate, args);
+  }
+  return few ? run_router<float, kFew>(stream, x, gate, args)
+             : run_router<float, kMany>(stream, x, gate, args);
+}
+
+}  // namespace hadal::cuda
