@@ -141,7 +141,10 @@ MoePath moe_path(const CudaDevice& device, const MoeWork& work) {
   if (!work.fast) return MoePath::kGeneric;
   // a token's routed experts are mostly others than its neighbour's; slices are the same for all tokens
   const int64_t tiny = work.routed.count > 0 ? kTinyTokens : 1;
-  if (work.x.rows <= tiny && slots_of(work) <= kMoeTinySlots) return MoePath::kTiny;
+  if (work.x.rows <= tiny && slots_of(work) <= kMoeTinySlots &&
+      moe_tiny_shared_bytes() <= device.shared_bytes_per_block) {
+    return MoePath::kTiny;
+  }
   const bool gemm_fits =
       device.shared_bytes_per_block >=
       moe_gemm_shared_bytes((work.routed.count > 0 ? work.routed : work.shared).gate.first.format);

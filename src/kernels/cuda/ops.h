@@ -17,7 +17,7 @@ namespace hadal::cuda {
 Status linear(CudaDevice& device, cudaStream_t stream, const LinearArgs& args);
 uint64_t linear_workspace(const CudaDevice& device, const LinearArgs& args);
 
-// feed_forward.cc: an MLP, the routed experts, the router, and a whole MoE block
+// feed_forward_mlp.cc: an MLP; feed_forward_moe.cc: the routed experts, and a whole MoE block; route.cc
 Status mlp(CudaDevice& device, cudaStream_t stream, const MlpArgs& args);
 uint64_t mlp_workspace(const CudaDevice& device, const MlpArgs& args);
 bool mlp_supports(const CudaDevice& device, const MlpArgs& args);

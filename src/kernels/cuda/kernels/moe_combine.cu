@@ -24,18 +24,24 @@ __global__ void combine_kernel(const __grid_constant__ MoeParams p, bool vector)
   }
   if (token < live_of(p.live, p.tokens)) {
     const float* row = p.rows + int64_t{token} * p.slots * p.rows_cols + column;
+#pragma unroll 4
     for (int32_t slot = 0; slot < p.slots; ++slot, row += p.rows_cols) {
-      if (expert_of(p, token, slot) < 0) continue;
-      const float weight = weight_of_slot(p, token, slot);
+      // read whether or not it counts, so that no load waits for another; a row of no expert holds anything
+      float4 value = make_float4(0, 0, 0, 0);
       if (vector) {
-        const float4 value = *reinterpret_cast<const float4*>(row);
-        sum[0] = fmaf(weight, value.x, sum[0]);
-        sum[1] = fmaf(weight, value.y, sum[1]);
-        sum[2] = fmaf(weight, value.z, sum[2]);
-        sum[3] = fmaf(weight, value.w, sum[3]);
+        value = *reinterpret_cast<const float4*>(row);
       } else {
-        for (int i = 0; i < count; ++i) sum[i] = fmaf(weight, row[i], sum[i]);
+        value.x = row[0];
+        if (count > 1) value.y = row[1];
+        if (count > 2) value.z = row[2];
+        if (count > 3) value.w = row[3];
       }
+      const float weight = weight_of_slot(p, token, slot);
+      if (expert_of(p, token, slot) < 0) continue;
+      sum[0] = fmaf(weight, value.x, sum[0]);
+      sum[1] = fmaf(weight, value.y, sum[1]);
+      sum[2] = fmaf(weight, value.z, sum[2]);
+      sum[3] = fmaf(weight, value.w, sum[3]);
     }
   }
   for (int i = 0; i < count; ++i) out[i] = sum[i];

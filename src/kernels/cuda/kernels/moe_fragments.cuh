@@ -24,6 +24,14 @@ inline constexpr int kSpanValues = 4 * kPieceValues<kFormat>;
 template <WeightFormat kFormat>
 inline constexpr int kTokenPieces = kPieceValues<kFormat> / 8;
 
+/// 16 bytes of weights to shared memory. A quad takes half a line of the L2 at a time and comes for the other
+/// half with its next step: the whole line is fetched at once.
+__device__ __forceinline__ void copy_weights16(void* shared, const void* global) {
+  asm volatile("cp.async.cg.shared.global.L2::128B [%0], [%1], 16;\n" ::"r"(shared_address(shared)),
+               "l"(global)
+               : "memory");
+}
+
 inline constexpr int kSkinnyWarps = 8;  // they split the inner length; fixed, since it decides a value's bits
 inline constexpr int kSkinnyThreads = 32 * kSkinnyWarps;
 
@@ -159,14 +167,16 @@ struct SkinnyProduct {
     return shared + ((stage * kLoads + load) * kSkinnyThreads + threadIdx.x) * 16;
   }
 
-  __device__ __forceinline__ void issue(int stage, int32_t step) const {
+  __device__ __forceinline__ void issue_weights(int stage, int32_t step) const {
 #pragma unroll
     for (int m = 0; m < kTiles; ++m) {
       const char* from = rows[m / (kTiles / kParts)].values + int64_t{step} * 64 +
                          m % (kTiles / kParts) * 16 * facts.row_bytes;
-      copy_async16(slot(stage, 2 * m), from);
-      copy_async16(slot(stage, 2 * m + 1), from + 8 * facts.row_bytes);
+      copy_weights16(slot(stage, 2 * m), from);
+      copy_weights16(slot(stage, 2 * m + 1), from + 8 * facts.row_bytes);
     }
+  }
+  __device__ __forceinline__ void issue_tokens(int stage, int32_t step) const {
 #pragma unroll
     for (int n = 0; n < kColumns; ++n) {
       if (n >= columns) break;
@@ -176,6 +186,10 @@ struct SkinnyProduct {
                      token[n] + int64_t{step} * (kSpanValues<kFormat> * 2) + 16 * j, (valid >> n & 1u) != 0);
       }
     }
+  }
+  /// The first step's weights, before it is known where the tokens are: `token` is filled before run().
+  __device__ __forceinline__ void begin(const WarpSteps& steps) const {
+    if (steps.count > 0) issue_weights(0, steps.begin);
   }
 
   __device__ __forceinline__ void multiply(int stage, const SpanScales<kFormat, kTiles, kParts>& scales,
@@ -207,11 +221,15 @@ struct SkinnyProduct {
     }
   }
 
+  /// After begin().
   __device__ __forceinline__ void run(const WarpSteps& steps, float (&sums)[kTiles][kColumns][4]) const {
     const int32_t end = steps.begin + steps.count;
 #pragma unroll
     for (int s = 0; s < kStages; ++s) {
-      if (s < steps.count) issue(s, steps.begin + s);
+      if (s < steps.count) {
+        if (s > 0) issue_weights(s, steps.begin + s);
+        issue_tokens(s, steps.begin + s);
+      }
       copy_async_commit();
     }
     SpanScales<kFormat, kTiles, kParts> scales, next;
@@ -222,7 +240,10 @@ struct SkinnyProduct {
       next.load(rows, facts, min(step + 1, end - 1));
       multiply(stage, scales, sums);
       // behind the products in program order: they have read the slots that are filled again
-      if (step + kStages < end) issue(stage, step + kStages);
+      if (step + kStages < end) {
+        issue_weights(stage, step + kStages);
+        issue_tokens(stage, step + kStages);
+      }
       copy_async_commit();
       scales = next;
       stage = stage + 1 == kStages ? 0 : stage + 1;

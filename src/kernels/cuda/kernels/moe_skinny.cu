@@ -35,18 +35,25 @@ __global__ void __launch_bounds__(kSkinnyThreads,
   const LaneRows rows[2] = {lane_rows<kFormat>(gate, facts, first_row),
                             lane_rows<kFormat>(up, facts, first_row)};
   const char* token[kColumns];
+  int32_t row[kColumns];
   uint32_t valid = 0;
 #pragma unroll
   for (int n = 0; n < kColumns; ++n) {
     const bool mine = 8 * n + g < item.count;
-    const int64_t row = mine ? pair_at(p, item.first + 8 * n + g) / p.slots : 0;
-    token[n] = static_cast<const char*>(p.x) + 2 * (row * p.x_stride + t * kPieceValues<kFormat>);
+    row[n] = mine ? pair_at(p, item.first + 8 * n + g) / p.slots : 0;
     valid |= uint32_t{mine} << n;
   }
-  using Product = GateUp<kFormat, kGateTiles, kColumns, kDepth>;
-  const Product product{rows, facts, token, valid, (item.count + 7) / 8, shared};
+  const GateUp<kFormat, kGateTiles, kColumns, kDepth> product{
+      rows, facts, token, valid, (item.count + 7) / 8, shared};
+  const WarpSteps steps = warp_steps(p.width / kSpanValues<kFormat>, threadIdx.x / 32);
+  product.begin(steps);
+#pragma unroll
+  for (int n = 0; n < kColumns; ++n) {
+    const int64_t at = row[n] * p.x_stride + t * kPieceValues<kFormat>;
+    token[n] = static_cast<const char*>(p.x) + 2 * at;
+  }
   float sums[2 * kGateTiles][kColumns][4] = {};
-  product.run(warp_steps(p.width / kSpanValues<kFormat>, threadIdx.x / 32), sums);
+  product.run(steps, sums);
   __syncthreads();
   product.put_sums(sums);
   __syncthreads();
@@ -93,7 +100,9 @@ __global__ void __launch_bounds__(kSkinnyThreads, blocks_for(Down<kFormat, kColu
   }
   const Down<kFormat, kColumns> product{rows, facts, token, valid, (item.count + 7) / 8, shared};
   float sums[kDownTiles][kColumns][4] = {};
-  product.run(warp_steps(p.inner / kSpanValues<kFormat>, threadIdx.x / 32), sums);
+  const WarpSteps steps = warp_steps(p.inner / kSpanValues<kFormat>, threadIdx.x / 32);
+  product.begin(steps);
+  product.run(steps, sums);
   __syncthreads();
   product.put_sums(sums);
   __syncthreads();

@@ -2,8 +2,8 @@
 // weights are read once an item, at the rate of the memory. bfloat16 activations; weights dense BF16, fp8 or
 // AWQ. Private to kernels/cuda.
 //
-// Shapes (moe_skinny_takes): inner and width multiples of 64 and of what a quad of lanes reads of a row
-// (32 BF16, 64 fp8, 128 AWQ values); fp8 blocks of a multiple of 64 rows and columns; AWQ groups of a
+// Shapes (fast_experts in moe_plan.h): inner and width multiples of 64 and of what a quad of lanes reads of a
+// row (32 BF16, 64 fp8, 128 AWQ values); fp8 blocks of a multiple of 64 rows and columns; AWQ groups of a
 // multiple of 32. x begins on 16 bytes in every row.
 //
 // A value's bits depend on its weights and its token alone: the inner length is always split over the eight
@@ -28,6 +28,7 @@ cudaError_t launch_moe_skinny_down(cudaStream_t stream, const MoeParams& params,
 /// then down and the sum over a token's slots in one kernel that writes (or adds to) `out`.
 cudaError_t launch_moe_tiny_gate_up(cudaStream_t stream, const MoeParams& params);
 cudaError_t launch_moe_tiny_down(cudaStream_t stream, const MoeParams& params);
+int32_t moe_tiny_shared_bytes();              // of a block, whatever the format
 inline constexpr int32_t kMoeTinySlots = 32;  // slots that launch_moe_tiny_down takes at most
 
 }  // namespace hadal::cuda

@@ -1,5 +1,7 @@
 // Down and the sum over slots for a handful of tokens: a block takes 16 columns of one token's output and
 // runs through all of the token's experts, so that the memory always has something under way.
+#include <algorithm>
+
 #include "kernels/cuda/kernels/moe_fragments.cuh"
 #include "kernels/cuda/kernels/moe_skinny.h"
 
@@ -63,8 +65,8 @@ __device__ __forceinline__ char* piece_of(char* shared, int stage, int load) {
 template <WeightFormat kFormat>
 __device__ __forceinline__ void issue(char* shared, int stage, const Place<kFormat>& place) {
   const char* from = place.rows[0].values + int64_t{place.step} * 64;
-  copy_async16(piece_of<kFormat>(shared, stage, 0), from);
-  copy_async16(piece_of<kFormat>(shared, stage, 1), from + 8 * place.facts().row_bytes);
+  copy_weights16(piece_of<kFormat>(shared, stage, 0), from);
+  copy_weights16(piece_of<kFormat>(shared, stage, 1), from + 8 * place.facts().row_bytes);
   if (threadIdx.x % 32 >= 4) return;  // one token: column 0 alone
 #pragma unroll
   for (int j = 0; j < kTokenPieces<kFormat>; ++j) {
@@ -195,6 +197,12 @@ cudaError_t run_down(cudaStream_t stream, const MoeParams& p) {
 }
 
 }  // namespace
+
+int32_t moe_tiny_shared_bytes() {
+  return std::max({kBytes<WeightFormat::kDense>, kBytes<WeightFormat::kFp8Block>,
+                   kBytes<WeightFormat::kAwqGemm>}) +
+         static_cast<int32_t>(sizeof(Slots)) + 1024;  // what the system keeps of a block's
+}
 
 cudaError_t launch_moe_tiny_down(cudaStream_t stream, const MoeParams& params) {
   const ExpertSet& set = params.routed.count > 0 ? params.routed : params.shared;
