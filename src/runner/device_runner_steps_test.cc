@@ -29,6 +29,7 @@ std::vector<DrivenSequence> mixed_sequences() {
   all[0].params.temperature = 0;
   all[0].params.logprobs = 2;
   all[0].outputs = 14;
+  all[0].by_ids = true;
   all[1] = {.prompt = 7, .joins = 1, .outputs = 12, .chunked = true, .params = random_params(1)};
   all[1].params.presence_penalty = 3.0f;
   all[1].params.frequency_penalty = 2.0f;

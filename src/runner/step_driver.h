@@ -24,6 +24,7 @@ struct DrivenSequence {
   int32_t rests = 0;           // > 0: has no row in steps that are a multiple of it
   bool chunked = false;        // the prompt in two steps
   bool prompt_logits = false;  // returned, and the first token drawn by a draw row
+  bool by_ids = false;         // its tokens go through the host where they can
   bool forbids = false;        // some ids
   SamplingParams params;
 };
@@ -137,7 +138,7 @@ class StepDriver {
     row.form = TokenForm::kOutput;
     const bool known = state.drawn == static_cast<int32_t>(state.life.tokens.size());
     const bool there = std::count(last_launched_.begin(), last_launched_.end(), state.last_step) > 0;
-    if (!known || (way_.from_device && there)) {
+    if (!known || (way_.from_device && !spec.by_ids && there)) {
       row.token_from = state.last_step;
     } else {
       row.tokens = {state.life.tokens.back().token};

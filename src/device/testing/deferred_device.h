@@ -12,7 +12,7 @@
 
 namespace hadal::testing {
 
-inline constexpr uint8_t kGarbage = 0xA5;
+inline constexpr uint8_t kGarbage = 0x5A;  // as an index it is far outside
 
 /// Ranges of memory of one kind, page by page.
 class DeferredMemory {
