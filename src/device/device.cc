@@ -55,6 +55,10 @@ Graph::~Graph() {
 
 StatusOr<std::shared_ptr<Device>> Device::open(std::string_view name, const DeviceOptions& options) {
   ASSIGN_OR_RETURN(const BackendApi* api, find_backend(name));
+  return open(*api, options);
+}
+
+StatusOr<std::shared_ptr<Device>> Device::open(const BackendApi& api, const DeviceOptions& options) {
   BackendOptions backend_options;
   backend_options.device_index = options.index;
   backend_options.threads = options.threads;
@@ -62,10 +66,10 @@ StatusOr<std::shared_ptr<Device>> Device::open(std::string_view name, const Devi
   backend_options.isa = options.isa.empty() ? nullptr : options.isa.c_str();
   BackendDevice* handle = nullptr;
   BackendError error{};
-  if (api->open(&backend_options, &handle, &error) != 0) {
-    return failed_precondition("backend '{}' cannot be used here: {}", name, error.message);
+  if (api.open(&backend_options, &handle, &error) != 0) {
+    return failed_precondition("backend '{}' cannot be used here: {}", api.name, error.message);
   }
-  return std::shared_ptr<Device>(new Device(api, handle));
+  return std::shared_ptr<Device>(new Device(&api, handle));
 }
 
 Device::~Device() {

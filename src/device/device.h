@@ -141,6 +141,8 @@ class Device : public std::enable_shared_from_this<Device> {
  public:
   /// `name`: "cpu", "ref", or a backend module. Errors say why a backend cannot be used on this machine.
   static StatusOr<std::shared_ptr<Device>> open(std::string_view name, const DeviceOptions& options = {});
+  /// The same with a backend's table at hand (tests).
+  static StatusOr<std::shared_ptr<Device>> open(const BackendApi& api, const DeviceOptions& options = {});
   ~Device();
   Device(const Device&) = delete;
   Device& operator=(const Device&) = delete;

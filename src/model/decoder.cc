@@ -33,6 +33,8 @@ class Decoder final : public Model {
     return args.logit_count > 0 ? logits(context, args) : OkStatus();
   }
 
+  ExpertCounters expert_counters() const override { return parts_.expert_counters; }
+
  private:
   int64_t hidden_width() const { return parts_.config.hidden; }
   Mat hidden(const LayerContext& context) const {
@@ -145,6 +147,27 @@ Status load_layers(DecoderParts& parts, LayerMaker& maker, WeightLoader& weights
   return OkStatus();
 }
 
+/// Counters for the layers that have experts, one row each.
+Status bind_expert_load(DecoderParts& parts) {
+  ExpertCounters& counters = parts.expert_counters;
+  for (size_t i = 0; i < parts.layers.size(); ++i) {
+    const int32_t experts = parts.layers[i].feed_forward->experts();
+    if (experts == 0) continue;
+    counters.layers.push_back(static_cast<int32_t>(i));
+    counters.experts = experts;
+  }
+  if (counters.layers.empty()) return OkStatus();
+  const auto width = static_cast<size_t>(counters.experts);
+  ASSIGN_OR_RETURN(parts.expert_load,
+                   parts.device->allocate(counters.layers.size() * width * sizeof(uint32_t)));
+  counters.data = parts.expert_load.as<uint32_t>();
+  for (size_t row = 0; row < counters.layers.size(); ++row) {
+    parts.layers[static_cast<size_t>(counters.layers[row])].feed_forward->bind_expert_load(
+        parts.expert_load.as<uint32_t>() + row * width);
+  }
+  return OkStatus();
+}
+
 void reserve_common(DecoderParts& parts) {
   const int64_t hidden = parts.config.hidden;
   const DType compute = parts.options.compute;
@@ -167,6 +190,7 @@ StatusOr<std::unique_ptr<Model>> make_decoder(DecoderParts parts, LayerMaker& ma
   RETURN_IF_ERROR(load_rope_table(parts));
   RETURN_IF_ERROR(load_ends(parts, weights));
   RETURN_IF_ERROR(load_layers(parts, maker, weights));
+  RETURN_IF_ERROR(bind_expert_load(parts));
   parts.dummy_memory = weights.take_memory();
   RETURN_IF_ERROR(parts.scratch->allocate(*parts.device));
   for (const std::string& name : weights.unused())

@@ -37,6 +37,8 @@ struct DecoderParts {
   DeviceTensor final_norm;
   Prepared lm_head;
   std::vector<DecoderLayer> layers;
+  Buffer expert_load;  // what expert_counters points to
+  ExpertCounters expert_counters;
   std::unique_ptr<Scratch> scratch;
   std::vector<Buffer> dummy_memory;  // WeightLoader::take_memory
 };

@@ -50,6 +50,14 @@ struct ForwardArgs {
   Mat logits;  // out [logit_count, vocab] F32
 };
 
+/// How often each routed expert was chosen by rows that are no padding: counters in device memory that wrap
+/// around, added to by every forward pass.
+struct ExpertCounters {
+  const uint32_t* data = nullptr;  // [layers.size()][experts]; null without routed experts
+  std::vector<int32_t> layers;     // model layers, ascending
+  int32_t experts = 0;
+};
+
 class Model {
  public:
   /// Loads and prepares the weights; a null checkpoint makes them up (model/dummy_weights.h). Errors name the
@@ -65,6 +73,7 @@ class Model {
   /// Where layer `layer` (a model layer) keeps its records. Called once, before the first forward.
   virtual Status bind_cache(int32_t layer, const CacheLayer& cache) = 0;
   virtual Status forward(const ForwardArgs& args) = 0;
+  virtual ExpertCounters expert_counters() const { return {}; }
 };
 
 /// The cache groups that a config asks for, without loading anything (`hadal inspect`, sizing).

@@ -1,4 +1,5 @@
-// The runner of one rank on one Device: owns the model, the cache memory, batch metadata buffers and the sampler's.
+// The runner of one rank on one Device: owns the model, the cache memory, batch metadata buffers and the
+// sampler's.
 #pragma once
 
 #include <memory>
@@ -12,17 +13,27 @@ namespace hadal {
 
 struct DeviceRunnerOptions {
   int32_t block_tokens = 64;  // 0: what each cache group asks for
-  /// Either usable blocks of the (largest) group, the null block on top, or bytes of cache memory over all groups with
-  /// their null blocks; one of them > 0.
+  /// Either usable blocks of the (largest) group, the null block on top, or bytes of cache memory over all
+  /// groups with their null blocks; one of them > 0.
   int32_t num_blocks = 0;
   uint64_t cache_bytes = 0;
-  int32_t max_rows = 64;          // rows (segments) of one step
+  int32_t max_rows = 64;  // rows (segments) of one step
+  /// Decode steps of up to so many rows are captured into graphs at start, one a bucket
+  /// (runner/step_graphs.h); 0: min(max_rows, 512). Devices without graphs capture nothing.
+  int32_t max_cudagraph_capture_size = 0;
+  bool enforce_eager = false;  // no graphs
+  /// Decode steps are padded to their bucket even where they are not captured: what a graph computes, op by
+  /// op (tests).
+  bool pad_to_bucket = false;
   ModelOptions model;
 };
 
-/// Loads `config` and `checkpoint` on `device`, sizes and binds the cache, measures and reserves the workspace.
-/// Errors: as Model::create; resource_exhausted where the cache cannot hold one sequence of max_model_len tokens.
-StatusOr<std::unique_ptr<Runner>> make_device_runner(const ModelConfig& config, std::shared_ptr<const Checkpoint> checkpoint,
-                                                     std::shared_ptr<Device> device, const DeviceRunnerOptions& options);
+/// Loads `config` and `checkpoint` on `device`, sizes and binds the cache, measures and reserves the
+/// workspace, captures graphs. Errors: as Model::create; resource_exhausted where the cache cannot hold one
+/// sequence of max_model_len tokens.
+StatusOr<std::unique_ptr<Runner>> make_device_runner(const ModelConfig& config,
+                                                     std::shared_ptr<const Checkpoint> checkpoint,
+                                                     std::shared_ptr<Device> device,
+                                                     const DeviceRunnerOptions& options);
 
 }  // namespace hadal

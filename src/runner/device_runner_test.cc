@@ -7,35 +7,15 @@
 #include <cstring>
 #include <map>
 
-#include "kvcache/block_math.h"
 #include "runner/test_models.h"
+#include "runner/test_plans.h"
 
 namespace hadal {
 namespace {
 
-using hadal::testing::tiny_mla_model;
-using hadal::testing::tiny_window_model;
-using hadal::testing::TinyModel;
+using namespace hadal::testing;  // NOLINT: models and plans
 using ::testing::HasSubstr;
-
-DeviceRunnerOptions small_options() {
-  DeviceRunnerOptions options;
-  options.block_tokens = 4;
-  options.num_blocks = 60;
-  options.max_rows = 8;
-  options.model.compute = DType::kF32;
-  options.model.cache = DType::kF32;
-  options.model.max_tokens = 48;
-  options.model.max_logit_rows = 48;
-  options.model.max_model_len = 96;
-  return options;
-}
-
-std::vector<int32_t> prompt_of(int32_t size, int32_t salt = 0) {
-  std::vector<int32_t> ids;
-  for (int32_t i = 0; i < size; ++i) ids.push_back((i * 37 + salt * 11 + 3) % 61);
-  return ids;
-}
+using ::testing::IsEmpty;
 
 /// Model and device by name: "mla/ref", "window/cpu".
 class DeviceRunnerTest : public ::testing::TestWithParam<std::string> {
@@ -44,74 +24,22 @@ class DeviceRunnerTest : public ::testing::TestWithParam<std::string> {
     const std::string name = GetParam();
     static const TinyModel mla = tiny_mla_model(), window = tiny_window_model();
     const TinyModel& model = name.substr(0, name.find('/')) == "mla" ? mla : window;
-    auto device = Device::open(name.substr(name.find('/') + 1), {.threads = 2});
-    EXPECT_TRUE(device.ok()) << device.status();
-    auto runner = make_device_runner(model.config, model.checkpoint, *device, options);
+    devices_.push_back(open_device(name.substr(name.find('/') + 1)));
+    auto runner = make_device_runner(model.config, model.checkpoint, devices_.back(), options);
     EXPECT_TRUE(runner.ok()) << runner.status();
     return std::move(runner).value();
   }
   std::unique_ptr<Runner> make() { return make(small_options()); }
-};
-
-/// Block tables for a sequence: `stride` spreads sequences over the pool, so that tables are neither dense
-/// nor sorted.
-std::vector<std::vector<int32_t>> tables_for(const Runner& runner, int32_t tokens, int32_t sequence) {
-  std::vector<std::vector<int32_t>> tables;
-  for (const RunnerCacheGroup& group : runner.info().groups) {
-    std::vector<int32_t>& table = tables.emplace_back();
-    const int32_t usable = group.num_blocks - 1;
-    for (int32_t i = 0; i < blocks_for(tokens, group.block_tokens); ++i) {
-      table.push_back(1 + (sequence * 13 + i * 7) % usable);
+  void TearDown() override {
+    for (const auto& device : devices_) {
+      if (!is_deferred(*device)) continue;
+      EXPECT_THAT(deferred_report(*device).violations, IsEmpty());
     }
   }
-  return tables;
-}
 
-StepRow row_of(const Runner& runner, int32_t sequence, const std::vector<int32_t>& ids, int32_t from,
-               int32_t to, TokenForm form, LogitsWanted logits) {
-  StepRow row;
-  row.sequence = static_cast<SequenceId>(sequence);
-  row.form = form;
-  row.first_position = from;
-  row.tokens.assign(ids.begin() + from, ids.begin() + to);
-  row.block_table = tables_for(runner, to, sequence);
-  row.logits = logits;
-  if (logits == LogitsWanted::kSampleLast) {
-    auto params = std::make_shared<SamplingParams>();
-    params->temperature = 0;
-    row.sampling = params;
-  }
-  return row;
-}
-
-StepResult run_plan(Runner& runner, StepPlan plan) {
-  const StatusOr<Runner::Ticket> ticket = runner.launch(plan);
-  EXPECT_TRUE(ticket.ok()) << ticket.status();
-  if (!ticket.ok()) return {};
-  StatusOr<StepResult> result = runner.collect(*ticket);
-  EXPECT_TRUE(result.ok()) << result.status();
-  return result.ok() ? std::move(*result) : StepResult{};
-}
-
-/// Logits of every token of a prompt, computed in pieces of `piece`.
-std::vector<float> prompt_logits(Runner& runner, const std::vector<int32_t>& ids, int32_t piece,
-                                 int32_t sequence) {
-  std::vector<float> all;
-  const auto size = static_cast<int32_t>(ids.size());
-  for (int32_t at = 0; at < size; at += piece) {
-    StepPlan plan;
-    plan.rows = {row_of(runner, sequence, ids, at, std::min(size, at + piece), TokenForm::kPrompt,
-                        LogitsWanted::kReturnAll)};
-    const StepResult result = run_plan(runner, plan);
-    if (result.rows.empty()) return {};
-    all.insert(all.end(), result.rows[0].logits.begin(), result.rows[0].logits.end());
-  }
-  return all;
-}
-
-bool same_bits(const std::vector<float>& a, const std::vector<float>& b) {
-  return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(float)) == 0;
-}
+ private:
+  std::vector<std::shared_ptr<Device>> devices_;
+};
 
 TEST_P(DeviceRunnerTest, DescribesItself) {
   const auto runner = make();
@@ -338,7 +266,8 @@ TEST_P(DeviceRunnerTest, RefusesACacheThatCannotHoldOneSequence) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Models, DeviceRunnerTest,
-                         ::testing::Values("mla/ref", "window/ref", "mla/cpu", "window/cpu"),
+                         ::testing::Values("mla/ref", "window/ref", "mla/cpu", "window/cpu",
+                                           "mla/deferred_ref", "window/deferred_cpu"),
                          [](const auto& test) {
                            std::string name = test.param;
                            name[name.find('/')] = '_';

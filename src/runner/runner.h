@@ -1,8 +1,8 @@
 // Executes StepPlans on one rank (or, for several ranks, sends each rank the same plan).
 //
-// launch() starts a step and returns at once where the device allows it; collect() waits for it. On a CPU one step is in
-// flight (launch does the work), on a GPU two. Blocks named by a plan may be freed or hashed only when the last ticket
-// that uses them has been collected.
+// launch() starts a step and returns at once where the device allows it; collect() waits for it. On a CPU one
+// step is in flight (launch does the work), on a GPU two. Blocks named by a plan may be freed or hashed only
+// when the last ticket that uses them has been collected.
 //
 // Threads: one thread (the engine's). Errors: launch/collect fail as a whole; the runner stays usable.
 #pragma once
@@ -31,9 +31,17 @@ struct RunnerInfo {
   int32_t max_tokens_per_step = 0;
   int32_t max_rows_per_step = 0;
   int32_t steps_in_flight = 1;
-  bool forms_differ = false;  // a prompt token's cache record differs in bits from the same token's as output (MLA)
+  bool forms_differ =
+      false;  // a prompt token's cache record differs in bits from the same token's as output (MLA)
   std::vector<RunnerCacheGroup> groups;
   std::string device;  // "cpu (avx512bf16, 2 threads)"
+};
+
+/// How often each routed expert has been chosen since the runner was made.
+struct ExpertLoad {
+  int32_t experts = 0;           // 0: the model has none, or the runner does not count
+  std::vector<int32_t> layers;   // model layers with experts, ascending
+  std::vector<uint64_t> chosen;  // [layers.size()][experts]
 };
 
 class Runner {
@@ -42,7 +50,10 @@ class Runner {
   virtual ~Runner() = default;
   virtual const RunnerInfo& info() const = 0;
   virtual StatusOr<Ticket> launch(const StepPlan& plan) = 0;
+  /// Tickets are collected in the order of their launches.
   virtual StatusOr<StepResult> collect(Ticket ticket) = 0;
+  /// As of some step within the last second of work. Any thread.
+  virtual ExpertLoad expert_load() const { return {}; }
 };
 
 }  // namespace hadal

@@ -13,56 +13,56 @@ Status check_ids(const std::vector<int32_t>& ids, const char* what, int32_t voca
   return OkStatus();
 }
 
-template <typename T>
-Status receive(Device& device, BackendStream* stream, std::vector<T>& to, const Buffer& from, size_t count) {
-  to.resize(count);
-  if (count == 0) return OkStatus();
-  return device.copy(stream, to.data(), from.data(), count * sizeof(T), CopyKind::kDeviceToHost);
-}
+/// Arrays of a region begin at multiples of 16 bytes.
+constexpr size_t aligned(size_t bytes) { return (bytes + 15) / 16 * 16; }
 
-Status grow(Device& device, Buffer& buffer, uint64_t bytes) {
-  if (bytes <= buffer.bytes()) return OkStatus();
-  ASSIGN_OR_RETURN(buffer, device.allocate(std::max(bytes, 2 * buffer.bytes())));
-  return OkStatus();
-}
+size_t mask_words(int32_t vocab) { return static_cast<size_t>((vocab + 31) / 32); }
 
 }  // namespace
 
-template <typename T>
-size_t Sampler::Arena::add(const T* values, size_t count) {
-  const size_t offset = (bytes_.size() + 7) / 8 * 8;
-  bytes_.resize(offset + count * sizeof(T));
-  if (count > 0) std::memcpy(bytes_.data() + offset, values, count * sizeof(T));
-  return offset;
-}
-
-StatusOr<Sampler> Sampler::create(Device& device, int32_t max_rows, int32_t vocab_size) {
-  Sampler sampler(max_rows, vocab_size);
+StatusOr<Sampler> Sampler::create(Device& device, BackendStream* stream, int32_t max_rows, int32_t vocab_size,
+                                  int32_t slots) {
+  constexpr uint64_t kFirstIds = 64 << 10;
+  Sampler sampler(device, stream, max_rows, vocab_size);
   const auto rows = static_cast<uint64_t>(max_rows);
-  ASSIGN_OR_RETURN(sampler.device_rows_, device.allocate(rows * sizeof(SampleRow)));
-  ASSIGN_OR_RETURN(sampler.device_tokens_, device.allocate(rows * sizeof(int32_t)));
-  ASSIGN_OR_RETURN(sampler.device_logprobs_, device.allocate(rows * sizeof(float)));
-  ASSIGN_OR_RETURN(sampler.device_ranks_, device.allocate(rows * sizeof(int32_t)));
+  const uint64_t region = rows * aligned(sizeof(SampleRow)) + kFirstIds;
+  const uint64_t results = rows * 3 * sizeof(int32_t);
+  ASSIGN_OR_RETURN(sampler.device_region_, device.allocate(region));
+  ASSIGN_OR_RETURN(sampler.device_results_, device.allocate(TokenSources::kPlaces * results));
+  for (int32_t i = 0; i < slots; ++i) {
+    Slot slot;
+    ASSIGN_OR_RETURN(slot.region, device.allocate(region, MemoryKind::kHostPinned));
+    ASSIGN_OR_RETURN(slot.results, device.allocate(results, MemoryKind::kHostPinned));
+    sampler.slots_.push_back(std::move(slot));
+  }
   return sampler;
 }
 
-Status Sampler::draw(Device& device, BackendStream* stream, const std::vector<const StepRow*>& rows,
-                     const Mat& logits) {
-  arena_.clear();
-  host_rows_.clear();
-  offsets_.assign(rows.size(), {});
-  logprobs_wanted_.clear();
-  top_stride_ = 0;
-  for (size_t i = 0; i < rows.size(); ++i) {
-    RETURN_IF_ERROR(check(*rows[i]));
-    host_rows_.push_back(describe(*rows[i], offsets_[i]));
-    logprobs_wanted_.push_back(rows[i]->sampling->logprobs);
-    top_stride_ = std::max(top_stride_, rows[i]->sampling->logprobs);
+Status Sampler::prepare(int32_t slot_index, const std::vector<const StepRow*>& rows,
+                        const TokenSources& sources) {
+  slot_ = slot_index;
+  place_ = sources.next_place();
+  Slot& mine = slot();
+  mine.logprobs_wanted.clear();
+  mine.top_stride = 0;
+  mine.any_logprobs = false;
+  used_ = 0;
+  if (rows.empty()) return OkStatus();
+  size_t bytes = aligned(rows.size() * sizeof(SampleRow));
+  for (const StepRow* row : rows) {
+    RETURN_IF_ERROR(check(*row));
+    bytes += bytes_of(*row);
+    mine.top_stride = std::max(mine.top_stride, row->sampling->logprobs);
+    mine.any_logprobs |= row->sampling->logprobs >= 0;
   }
-  RETURN_IF_ERROR(reserve(device, top_stride_));
-  RETURN_IF_ERROR(upload(device, stream, rows));
-  RETURN_IF_ERROR(device.run(stream, OpKind::kSample, args(logits, top_stride_)));
-  return fetch(device, stream);
+  const auto top = static_cast<uint64_t>(max_rows_) * static_cast<uint64_t>(mine.top_stride);
+  RETURN_IF_ERROR(reserve(bytes, top * 2 * sizeof(int32_t)));
+  used_ = aligned(rows.size() * sizeof(SampleRow));
+  for (size_t i = 0; i < rows.size(); ++i) {
+    ASSIGN_OR_RETURN(mine.region.as<SampleRow>()[i], describe(*rows[i], sources));
+    mine.logprobs_wanted.push_back(rows[i]->sampling->logprobs);
+  }
+  return OkStatus();
 }
 
 Status Sampler::check(const StepRow& row) const {
@@ -80,8 +80,40 @@ Status Sampler::check(const StepRow& row) const {
   return OkStatus();
 }
 
-/// The row without its pointers: the arena's address on the device is known only when all is in it.
-SampleRow Sampler::describe(const StepRow& row, Offsets& offsets) {
+/// Of what the row points to.
+size_t Sampler::bytes_of(const StepRow& row) const {
+  const size_t bias = aligned(row.sampling->logit_bias.size() * sizeof(int32_t));
+  const size_t mask = row.forbidden.empty() ? 0 : aligned(mask_words(vocab_size_) * sizeof(uint32_t));
+  return aligned(row.prompt_ids.size() * sizeof(int32_t)) + aligned(row.output_ids.size() * sizeof(int32_t)) +
+         2 * bias + mask;
+}
+
+/// Room for this step. What an earlier one still reads or writes is not let go before the stream has passed
+/// it.
+Status Sampler::reserve(size_t region_bytes, uint64_t top_bytes) {
+  RETURN_IF_ERROR(grow(slot().region, region_bytes, MemoryKind::kHostPinned));
+  RETURN_IF_ERROR(grow(device_region_, region_bytes, MemoryKind::kDevice));
+  RETURN_IF_ERROR(grow(slot().top, top_bytes, MemoryKind::kHostPinned));
+  return grow(device_top_, top_bytes, MemoryKind::kDevice);
+}
+
+Status Sampler::grow(Buffer& buffer, uint64_t bytes, MemoryKind kind) {
+  if (bytes <= buffer.bytes()) return OkStatus();
+  RETURN_IF_ERROR(device_->wait(stream_));
+  ASSIGN_OR_RETURN(buffer, device_->allocate(std::max(bytes, 2 * buffer.bytes()), kind));
+  return OkStatus();
+}
+
+/// Copies values to the region; returns where they will lie on the device.
+template <typename T>
+const T* Sampler::put(const T* values, size_t count) {
+  const size_t at = used_;
+  std::memcpy(slot().region.as<std::byte>() + at, values, count * sizeof(T));
+  used_ += aligned(count * sizeof(T));
+  return reinterpret_cast<const T*>(device_region_.as<std::byte>() + at);
+}
+
+StatusOr<SampleRow> Sampler::describe(const StepRow& row, const TokenSources& sources) {
   const SamplingParams& params = *row.sampling;
   SampleRow out{};
   out.temperature = params.temperature;
@@ -97,87 +129,94 @@ SampleRow Sampler::describe(const StepRow& row, Offsets& offsets) {
   out.top_logprobs = params.logprobs;
   out.prompt_count = static_cast<int32_t>(row.prompt_ids.size());
   out.output_count = static_cast<int32_t>(row.output_ids.size());
-  out.bias_count = static_cast<int32_t>(params.logit_bias.size());
-  offsets.prompt = arena_.add(row.prompt_ids.data(), row.prompt_ids.size());
-  offsets.output = arena_.add(row.output_ids.data(), row.output_ids.size());
+  if (!row.prompt_ids.empty()) out.prompt_ids = put(row.prompt_ids.data(), row.prompt_ids.size());
+  if (!row.output_ids.empty()) out.output_ids = put(row.output_ids.data(), row.output_ids.size());
+  if (row.token_from != 0 && params.penalised()) {
+    ASSIGN_OR_RETURN(const int32_t index, sources.find(row.token_from, row.sequence));
+    out.pending_output = drawn() + index;
+  }
+  if (!params.logit_bias.empty()) put_bias(params, out);
+  if (!row.forbidden.empty()) out.allowed_mask = put_mask(row.forbidden);
+  return out;
+}
+
+void Sampler::put_bias(const SamplingParams& params, SampleRow& out) {
   std::vector<int32_t> ids;
   std::vector<float> values;
   for (const auto& [id, value] : params.logit_bias) {
     ids.push_back(id);
     values.push_back(value);
   }
-  offsets.bias_ids = arena_.add(ids.data(), ids.size());
-  offsets.bias_values = arena_.add(values.data(), values.size());
-  if (!row.forbidden.empty()) offsets.mask = add_mask(row.forbidden);
-  return out;
+  out.bias_count = static_cast<int32_t>(ids.size());
+  out.bias_ids = put(ids.data(), ids.size());
+  out.bias_values = put(values.data(), values.size());
 }
 
-size_t Sampler::add_mask(const std::vector<int32_t>& forbidden) {
-  std::vector<uint32_t> mask(static_cast<size_t>((vocab_size_ + 31) / 32), ~uint32_t{0});
+const uint32_t* Sampler::put_mask(const std::vector<int32_t>& forbidden) {
+  std::vector<uint32_t> mask(mask_words(vocab_size_), ~uint32_t{0});
   if (vocab_size_ % 32 != 0) mask.back() = (uint32_t{1} << (vocab_size_ % 32)) - 1;
   for (const int32_t id : forbidden) mask[static_cast<size_t>(id) / 32] &= ~(uint32_t{1} << (id % 32));
-  return arena_.add(mask.data(), mask.size());
+  return put(mask.data(), mask.size());
 }
 
-Status Sampler::reserve(Device& device, int32_t top_stride) {
-  RETURN_IF_ERROR(grow(device, device_arena_, std::max<uint64_t>(arena_.bytes().size(), 64)));
-  const auto top = static_cast<uint64_t>(max_rows_) * static_cast<uint64_t>(std::max(top_stride, 1));
-  RETURN_IF_ERROR(grow(device, device_top_ids_, top * sizeof(int32_t)));
-  return grow(device, device_top_logprobs_, top * sizeof(float));
+Status Sampler::send() {
+  if (used_ == 0) return OkStatus();
+  return device_->copy(stream_, device_region_.data(), slot().region.data(), used_, CopyKind::kHostToDevice);
 }
 
-Status Sampler::upload(Device& device, BackendStream* stream, const std::vector<const StepRow*>& rows) {
-  auto* base = device_arena_.as<uint8_t>();
-  for (size_t i = 0; i < rows.size(); ++i) {
-    SampleRow& row = host_rows_[i];
-    const Offsets& at = offsets_[i];
-    if (row.prompt_count > 0) row.prompt_ids = reinterpret_cast<const int32_t*>(base + at.prompt);
-    if (row.output_count > 0) row.output_ids = reinterpret_cast<const int32_t*>(base + at.output);
-    if (row.bias_count > 0) row.bias_ids = reinterpret_cast<const int32_t*>(base + at.bias_ids);
-    if (row.bias_count > 0) row.bias_values = reinterpret_cast<const float*>(base + at.bias_values);
-    if (!rows[i]->forbidden.empty()) row.allowed_mask = reinterpret_cast<const uint32_t*>(base + at.mask);
-  }
-  if (!arena_.bytes().empty()) {
-    RETURN_IF_ERROR(
-        device.copy(stream, base, arena_.bytes().data(), arena_.bytes().size(), CopyKind::kHostToDevice));
-  }
-  return device.copy(stream, device_rows_.data(), host_rows_.data(), host_rows_.size() * sizeof(SampleRow),
-                     CopyKind::kHostToDevice);
+Status Sampler::draw(const Mat& logits) {
+  const size_t count = rows();
+  const Slot& mine = slot();
+  int32_t* tokens = device_results_.as<int32_t>() + place_;
+  int32_t* top = device_top_.as<int32_t>();
+  const size_t listed = count * static_cast<size_t>(mine.top_stride);
+  return device_->run(stream_, OpKind::kSample,
+                      SampleArgs{.workspace = {},
+                                 .logits = logits,
+                                 .rows = device_region_.as<SampleRow>(),
+                                 .tokens = tokens,
+                                 .token_logprobs = reinterpret_cast<float*>(tokens + count),
+                                 .token_ranks = tokens + 2 * count,
+                                 .top_ids = top,
+                                 .top_logprobs = reinterpret_cast<float*>(top + listed),
+                                 .top_stride = mine.top_stride});
 }
 
-SampleArgs Sampler::args(const Mat& logits, int32_t top_stride) const {
-  return {.workspace = {},
-          .logits = logits,
-          .rows = device_rows_.as<SampleRow>(),
-          .tokens = device_tokens_.as<int32_t>(),
-          .token_logprobs = device_logprobs_.as<float>(),
-          .token_ranks = device_ranks_.as<int32_t>(),
-          .top_ids = device_top_ids_.as<int32_t>(),
-          .top_logprobs = device_top_logprobs_.as<float>(),
-          .top_stride = top_stride};
+SampleArgs Sampler::args_for_measuring(const Mat& logits, int32_t top_stride) const {
+  SampleArgs args{};
+  args.logits = logits;
+  args.rows = device_region_.as<SampleRow>();
+  args.top_stride = top_stride;
+  return args;
 }
 
-Status Sampler::fetch(Device& device, BackendStream* stream) {
-  const size_t rows = host_rows_.size();
-  const size_t top = rows * static_cast<size_t>(top_stride_);
-  RETURN_IF_ERROR(receive(device, stream, tokens_, device_tokens_, rows));
-  RETURN_IF_ERROR(receive(device, stream, logprobs_, device_logprobs_, rows));
-  RETURN_IF_ERROR(receive(device, stream, ranks_, device_ranks_, rows));
-  RETURN_IF_ERROR(receive(device, stream, top_ids_, device_top_ids_, top));
-  return receive(device, stream, top_logprobs_, device_top_logprobs_, top);
+Status Sampler::fetch() {
+  Slot& mine = slot();
+  const uint64_t values = rows() * (mine.any_logprobs ? 3 : 1);
+  const uint64_t listed = 2 * rows() * static_cast<uint64_t>(mine.top_stride);
+  RETURN_IF_ERROR(device_->copy(stream_, mine.results.data(), drawn() + place_, values * sizeof(int32_t),
+                                CopyKind::kDeviceToHost));
+  if (listed == 0) return OkStatus();
+  return device_->copy(stream_, mine.top.data(), device_top_.data(), listed * sizeof(int32_t),
+                       CopyKind::kDeviceToHost);
 }
 
-std::vector<SampledToken> Sampler::results() const {
-  std::vector<SampledToken> results(tokens_.size());
-  for (size_t i = 0; i < results.size(); ++i) {
-    results[i].token = tokens_[i];
-    if (logprobs_wanted_[i] < 0) continue;
-    results[i].logprob = logprobs_[i];
-    results[i].rank = ranks_[i];
-    const size_t first = i * static_cast<size_t>(top_stride_);
-    for (size_t j = first; j < first + static_cast<size_t>(logprobs_wanted_[i]); ++j) {
-      results[i].top.push_back({top_ids_[j], top_logprobs_[j]});
-    }
+std::vector<SampledToken> Sampler::results(int32_t slot_index) const {
+  const Slot& mine = slots_[static_cast<size_t>(slot_index)];
+  const size_t count = mine.logprobs_wanted.size(), stride = static_cast<size_t>(mine.top_stride);
+  const auto* tokens = mine.results.as<int32_t>();
+  const auto* logprobs = reinterpret_cast<const float*>(tokens + count);
+  const auto* top_ids = mine.top.as<int32_t>();
+  const auto* top_logprobs = reinterpret_cast<const float*>(top_ids + count * stride);
+  std::vector<SampledToken> results(count);
+  for (size_t i = 0; i < count; ++i) {
+    results[i].token = tokens[i];
+    if (mine.logprobs_wanted[i] < 0) continue;
+    results[i].logprob = logprobs[i];
+    results[i].rank = tokens[2 * count + i];
+    const size_t first = i * stride;
+    for (size_t j = first; j < first + static_cast<size_t>(mine.logprobs_wanted[i]); ++j)
+      results[i].top.push_back({top_ids[j], top_logprobs[j]});
   }
   return results;
 }

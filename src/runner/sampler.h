@@ -1,74 +1,86 @@
-// Draws tokens from logits on the device: writes the SampleRows and what they point to, runs kSample, fetches
-// the results.
+// Draws tokens from logits on the device: writes the SampleRows and what they point to, runs kSample, brings
+// the results back.
 //
-// Rows, results and the ids that penalties, biases and masks need lie in device memory. That memory grows
-// when a step needs more (it is not part of what a graph captures).
+// A step goes through `prepare` (checks, host memory only), `send` (one copy), `draw`, `fetch` (one copy, two
+// with lists of alternatives) and, once the stream has passed, `results`. Rows and what they point to lie in
+// one region, on the host one a step in flight. That memory grows when a step needs more than any before it,
+// after waiting for the stream (it is not part of what a graph captures).
 //
-// Threads: one. A second step in flight needs a second instance.
+// Threads: one.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <vector>
 
 #include "base/status.h"
 #include "device/device.h"
 #include "runner/step_plan.h"
+#include "runner/token_sources.h"
 
 namespace hadal {
 
 class Sampler {
  public:
-  static StatusOr<Sampler> create(Device& device, int32_t max_rows, int32_t vocab_size);
+  /// `max_rows`: drawn by one step. `slots`: steps in flight.
+  static StatusOr<Sampler> create(Device& device, BackendStream* stream, int32_t max_rows, int32_t vocab_size,
+                                  int32_t slots);
 
-  /// Draws one token for each of `rows` (kSampleLast rows) from the rows of `logits`, in order, and starts
-  /// fetching the results. Errors: invalid_argument for a row without sampling parameters or with ids outside
-  /// the vocabulary.
-  Status draw(Device& device, BackendStream* stream, const std::vector<const StepRow*>& rows,
-              const Mat& logits);
+  /// Elements between two places of a TokenSources over drawn().
+  int32_t place_stride() const { return 3 * max_rows_; }
+  /// Tokens drawn by earlier steps, indexed as TokenSources says.
+  const int32_t* drawn() const { return device_results_.as<int32_t>(); }
 
-  /// The results of the last draw, in order; valid once the stream has been waited for.
-  std::vector<SampledToken> results() const;
+  /// Writes what is to be drawn for each of `rows` (kSampleLast rows), in order, to place `place`. Errors:
+  /// invalid_argument for a row without sampling parameters or with ids outside the vocabulary.
+  Status prepare(int32_t slot, const std::vector<const StepRow*>& rows, const TokenSources& sources);
+  Status send();
+  /// Draws one token for each of the prepared rows from the rows of `logits`.
+  Status draw(const Mat& logits);
+  Status fetch();
+
+  /// What the step in this slot drew, in order; valid once the stream has passed its fetch.
+  std::vector<SampledToken> results(int32_t slot) const;
 
   /// The descriptor for `rows` rows, for measuring.
-  SampleArgs args(const Mat& logits, int32_t top_stride) const;
+  SampleArgs args_for_measuring(const Mat& logits, int32_t top_stride) const;
 
  private:
-  Sampler(int32_t max_rows, int32_t vocab_size) : max_rows_(max_rows), vocab_size_(vocab_size) {}
-
-  /// Bytes that SampleRows point to: gathered on the host, copied at once.
-  class Arena {
-   public:
-    void clear() { bytes_.clear(); }
-    /// Offset of the copy of `count` values.
-    template <typename T>
-    size_t add(const T* values, size_t count);
-    const std::vector<uint8_t>& bytes() const { return bytes_; }
-
-   private:
-    std::vector<uint8_t> bytes_;
+  struct Slot {
+    Buffer region;   // [rows] SampleRow, then what they point to
+    Buffer results;  // tokens, log-probabilities, ranks
+    Buffer top;      // ids, log-probabilities of alternatives
+    std::vector<int32_t> logprobs_wanted;
+    int32_t top_stride = 0;
+    bool any_logprobs = false;
   };
-  struct Offsets {  // into the arena, valid where the matching count is > 0
-    size_t prompt = 0, output = 0, bias_ids = 0, bias_values = 0, mask = 0;
-  };
+  Sampler(Device& device, BackendStream* stream, int32_t max_rows, int32_t vocab_size)
+      : device_(&device), stream_(stream), max_rows_(max_rows), vocab_size_(vocab_size) {}
 
   Status check(const StepRow& row) const;
-  SampleRow describe(const StepRow& row, Offsets& offsets);
-  size_t add_mask(const std::vector<int32_t>& forbidden);
-  Status reserve(Device& device, int32_t top_stride);
-  Status upload(Device& device, BackendStream* stream, const std::vector<const StepRow*>& rows);
-  Status fetch(Device& device, BackendStream* stream);
+  size_t bytes_of(const StepRow& row) const;
+  Status reserve(size_t region_bytes, uint64_t top_bytes);
+  Status grow(Buffer& buffer, uint64_t bytes, MemoryKind kind);
+  template <typename T>
+  const T* put(const T* values, size_t count);
+  StatusOr<SampleRow> describe(const StepRow& row, const TokenSources& sources);
+  void put_bias(const SamplingParams& params, SampleRow& out);
+  const uint32_t* put_mask(const std::vector<int32_t>& forbidden);
+  Slot& slot() { return slots_[static_cast<size_t>(slot_)]; }
+  size_t rows() const { return slots_[static_cast<size_t>(slot_)].logprobs_wanted.size(); }
 
+  Device* device_;
+  BackendStream* stream_;
   int32_t max_rows_, vocab_size_;
-  Arena arena_;
-  std::vector<SampleRow> host_rows_;
-  std::vector<Offsets> offsets_;
-  Buffer device_arena_, device_rows_, device_tokens_, device_logprobs_, device_ranks_, device_top_ids_,
-      device_top_logprobs_;
+  std::vector<Slot> slots_;
+  Buffer device_region_;
+  Buffer device_results_;  // [TokenSources::kPlaces][tokens, log-probabilities, ranks]
+  Buffer device_top_;
 
-  // of the last draw
-  int32_t top_stride_ = 0;
-  std::vector<int32_t> logprobs_wanted_, tokens_, ranks_, top_ids_;
-  std::vector<float> logprobs_, top_logprobs_;
+  // of the step being prepared and launched
+  int32_t slot_ = 0;
+  int32_t place_ = 0;
+  size_t used_ = 0;  // bytes of the region
 };
 
 }  // namespace hadal

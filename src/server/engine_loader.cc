@@ -61,6 +61,10 @@ StatusOr<std::unique_ptr<Runner>> load_runner(const EngineConfig& options, Loade
   runner.cache_bytes = cache.bytes;
   // a sequence that recomputes has two rows in a step
   runner.max_rows = 2 * options.max_num_seqs;
+  runner.enforce_eager = options.enforce_eager;
+  runner.max_cudagraph_capture_size = options.max_cudagraph_capture_size != 0
+                                          ? options.max_cudagraph_capture_size
+                                          : std::min(options.max_num_seqs, 512);
   runner.model.max_tokens = std::max(options.max_num_batched_tokens, options.max_num_seqs);
   runner.model.max_logit_rows = options.return_prompt_logits ? runner.model.max_tokens : options.max_num_seqs;
   runner.model.max_model_len = cache.max_model_len;

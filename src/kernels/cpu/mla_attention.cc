@@ -352,6 +352,7 @@ void run_absorbed(CpuDevice& device, const MlaAttentionArgs& args, void* workspa
   for (int32_t i = 0; i < args.batch->num_segments; ++i) {
     if (static_cast<TokenForm>(args.batch->form[i]) != TokenForm::kOutput) continue;
     const Segment segment = segment_of(*args.batch, i);
+    if (segment.context == 0) continue;  // padding
     for (int64_t r = segment.first_row; r < segment.first_row + segment.rows; ++r) {
       if (batch.rows == scratch.batch || r != batch.first + batch.rows) {
         run_batch(device, args, scratch, batch);

@@ -109,6 +109,7 @@ Status gqa_attention(const GqaAttentionArgs& args) {
   const GqaScratch scratch = cut(args, Scratch(args.workspace));
   for (int32_t s = 0; s < args.batch->num_segments; ++s) {
     const Segment segment = segment_of(*args.batch, s);
+    if (segment.context == 0) continue;  // padding
     for (int64_t kv_head = 0; kv_head < args.kv_heads; ++kv_head)
       attend_segment(args, segment, kv_head, scratch);
   }

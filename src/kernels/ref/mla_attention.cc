@@ -184,6 +184,7 @@ Status mla_attention(const MlaAttentionArgs& args) {
     load_head(args, head, scratch);
     for (int32_t s = 0; s < args.batch->num_segments; ++s) {
       const Segment segment = segment_of(*args.batch, s);
+      if (segment.context == 0) continue;  // padding
       if (segment.form == TokenForm::kPrompt) {
         attend_expanded(args, segment, head, scratch);
       } else {

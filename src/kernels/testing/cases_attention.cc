@@ -17,10 +17,21 @@ std::vector<std::vector<SegmentSpec>> segment_sets() {
   return {{{1, 1, out}, {1, 64, out}, {1, 65, out}, {3, 130, out}, {1, 577, out}},
           {{17, 17, in}, {65, 65, in}, {1, 1, in}},
           {{3, 67, out}, {64, 192, in}, {63, 63, in}},
-          {{130, 130, in}}};
+          {{130, 130, in}},
+          {{1, 70, out}, {1, 3, out}, {1, 0, out}, {1, 0, out}, {1, 0, out}}};  // padded to a bucket
 }
 std::vector<std::vector<SegmentSpec>> published_segments() {
-  return {{{1, 130, TokenForm::kOutput}, {2, 70, TokenForm::kOutput}, {9, 73, TokenForm::kPrompt}}};
+  return {{{1, 130, TokenForm::kOutput}, {2, 70, TokenForm::kOutput}, {9, 73, TokenForm::kPrompt}},
+          {{1, 130, TokenForm::kOutput}, {1, 0, TokenForm::kOutput}, {1, 0, TokenForm::kOutput}}};
+}
+
+/// Puts a value where nothing is to be written: rows of segments without a context.
+void mark_padding(const BatchView& view, HostMat& result) {
+  constexpr float kUntouched = 77;
+  for (size_t s = 0; s < view.context_len.size(); ++s) {
+    if (view.context_len[s] != 0) continue;
+    for (int64_t col = 0; col < result.cols(); ++col) result.put(view.query_start[s], col, kUntouched);
+  }
 }
 
 /// Softmax over scores with error `score`, then a convex combination of `context` values below kLargest.
@@ -87,6 +98,7 @@ StatusOr<Outputs> run_mla(const MlaCase& one, TestBackend& backend, Slice slice)
                                                            .compute = one.compute}));
   const auto view = one.batch.view(slice);
   HostMat result(one.out, slice.count, int64_t{one.shape.heads} * one.shape.v, 3);
+  mark_padding(*view, result);
   RETURN_IF_ERROR(
       backend.run(OpKind::kMlaAttention, MlaAttentionArgs{.q = one.q.mat(slice.first, slice.count),
                                                           .kv_b = group.member(kMlaKvB),
@@ -143,6 +155,7 @@ struct GqaCase {
 StatusOr<Outputs> run_gqa(const GqaCase& one, TestBackend& backend, Slice slice) {
   const auto view = one.batch.view(slice);
   HostMat result(one.out, slice.count, one.q.cols(), 3);
+  mark_padding(*view, result);
   RETURN_IF_ERROR(
       backend.run(OpKind::kGqaAttention, GqaAttentionArgs{.q = one.q.mat(slice.first, slice.count),
                                                           .heads = one.shape.heads,
@@ -223,7 +236,8 @@ Cases gqa_attention_cases(CaseSet set) {
     for (const GqaShape& shape :
          {GqaShape{32, 8, 128, 0}, GqaShape{28, 4, 128, 0}, GqaShape{32, 32, 128, 64}}) {
       for (const CacheSpec& spec : cache_specs()) {
-        add_gqa(cases, random, shape, published_segments()[0], spec, DType::kF32, DType::kBF16);
+        for (const auto& segments : published_segments())
+          add_gqa(cases, random, shape, segments, spec, DType::kF32, DType::kBF16);
       }
     }
     return cases;

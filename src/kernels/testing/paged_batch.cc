@@ -47,6 +47,11 @@ std::unique_ptr<BatchView> PagedBatch::view(Slice slice) const {
     if (first >= last) continue;
     for (int64_t r = first; r < last; ++r) {
       const auto position = static_cast<int32_t>(position_of_row0 + r);
+      if (segment.context == 0) {
+        view->positions.push_back(0);
+        view->slots.push_back(0);
+        continue;
+      }
       view->positions.push_back(position);
       view->slots.push_back(tables_[s][static_cast<size_t>(position / block_tokens_)] * block_tokens_ +
                             position % block_tokens_);

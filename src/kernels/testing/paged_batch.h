@@ -14,7 +14,7 @@ namespace hadal::testing {
 
 struct SegmentSpec {
   int64_t rows = 1;
-  int64_t context = 1;  // position of the last row + 1
+  int64_t context = 1;  // position of the last row + 1; 0: padding (one row)
   TokenForm form = TokenForm::kPrompt;
 };
 

@@ -41,6 +41,10 @@ class FeedForward {
   virtual ~FeedForward() = default;
   /// Reads Slot::kNormed, writes Slot::kDelta.
   virtual Status forward(const LayerContext& context) = 0;
+  /// Routed experts: 0 in a dense one.
+  virtual int32_t experts() const { return 0; }
+  /// Where to count how often each was chosen: [experts()] in device memory.
+  virtual void bind_expert_load(uint32_t* counters) {}
 };
 
 }  // namespace hadal

@@ -25,7 +25,7 @@ class MoeFeedForward final : public FeedForward {
         .ids = context.scratch.array<int32_t>(Slot::kRouteIds),
         .weights = context.scratch.array<float>(Slot::kRouteWeights),
         .live_rows = context.batch->live_tokens,
-        .expert_load = nullptr};
+        .expert_load = expert_load_};
     args.out = context.delta(hidden_);
     args.experts = MoeExpertsArgs{.workspace = {},
                                   .x = args.x,
@@ -47,6 +47,9 @@ class MoeFeedForward final : public FeedForward {
     return context.device.run(context.stream, OpKind::kMoeBlock, args);
   }
 
+  int32_t experts() const override { return moe_.routed; }
+  void bind_expert_load(uint32_t* counters) override { expert_load_ = counters; }
+
  private:
   friend StatusOr<std::unique_ptr<FeedForward>> hadal::make_moe(const ModelConfig&, const std::string&, DType,
                                                                 WeightLoader&, Device&, Scratch&);
@@ -54,6 +57,7 @@ class MoeFeedForward final : public FeedForward {
   MoeConfig moe_;
   Prepared gate_, experts_, shared_;
   DeviceTensor correction_bias_;
+  uint32_t* expert_load_ = nullptr;
 };
 
 StatusOr<Prepared> prepare_experts(const ModelConfig& config, const std::string& prefix, DType compute,
