@@ -66,6 +66,8 @@ std::unique_ptr<BatchView> PagedBatch::view(Slice slice) const {
   view->batch.query_start = view->query_start.data();
   view->batch.context_len = view->context_len.data();
   view->batch.form = view->form.data();
+  view->batch.host_query_start = view->query_start.data();
+  view->batch.host_context_len = view->context_len.data();
   view->group = {view->slots.data(), view->block_table.data(), static_cast<int32_t>(stride)};
   return view;
 }

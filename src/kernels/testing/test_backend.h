@@ -53,6 +53,10 @@ class TestBackend {
     return run_checked(kind, &args);
   }
 
+  /// Rounds queries, keys, values and softmax weights to bfloat16 for its tensor cores where out is bfloat16:
+  /// cases of attention then allow for these roundings.
+  bool tensor_cores = false;
+
   /// Sorted names of the kernels run since opening.
   std::vector<std::string> kernels_used() const;
 

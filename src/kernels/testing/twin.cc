@@ -41,7 +41,7 @@ constexpr size_t kFewApart = 3;
 
 /// Of a rounded output most values must be the very same.
 void compare_roundings(const Output& got, const Output& want, Judge& judge) {
-  if (!want.rounded) return;
+  if (!got.rounded) return;
   size_t apart = 0;
   for (size_t k = 0; k < want.values.size(); ++k) apart += got.values[k] != want.values[k] ? 1 : 0;
   if (apart > kFewApart + want.values.size() / 5) {
@@ -50,6 +50,7 @@ void compare_roundings(const Output& got, const Output& want, Judge& judge) {
   }
 }
 
+/// By the tolerances that the backend under test (`actual`) has.
 void compare(const Outputs& actual, const Outputs& expected, Judge& judge) {
   for (size_t i = 0; i < expected.size(); ++i) {
     const Output& want = expected[i];
@@ -57,11 +58,11 @@ void compare(const Outputs& actual, const Outputs& expected, Judge& judge) {
     compare_roundings(got, want, judge);
     if (!got.margins_intact) judge.fail(fmt::format("{}: wrote outside its rows", want.name));
     for (size_t k = 0; k < want.values.size(); ++k) {
-      if (close(got.values[k], want.values[k], want)) continue;
+      if (close(got.values[k], want.values[k], got)) continue;
       judge.fail(fmt::format("{} [{}, {}]: {} instead of {} (difference {}, allowed {} + {} relative)",
                              want.name, k / static_cast<size_t>(want.width),
                              k % static_cast<size_t>(want.width), got.values[k], want.values[k],
-                             std::abs(got.values[k] - want.values[k]), want.absolute, want.relative));
+                             std::abs(got.values[k] - want.values[k]), got.absolute, got.relative));
     }
   }
 }
@@ -102,7 +103,10 @@ void add_kernels(const TestBackend& backend, TwinReport& report) {
 
 std::unique_ptr<TestBackend> open_or_report(const TwinTarget& target, int32_t threads, TwinReport& report) {
   auto backend = TestBackend::open(target.api, target.isa, threads);
-  if (backend.ok()) return std::move(*backend);
+  if (backend.ok()) {
+    (*backend)->tensor_cores = target.tensor_cores;
+    return std::move(*backend);
+  }
   report.failures.push_back(
       fmt::format("{} ({}): {}", target.api->name, target.isa, message_of(backend.status())));
   return nullptr;
@@ -112,7 +116,7 @@ std::unique_ptr<TestBackend> open_or_report(const TwinTarget& target, int32_t th
 
 TwinReport run_twins(const Cases& cases, const std::vector<TwinTarget>& targets) {
   TwinReport report;
-  auto oracle = open_or_report({ref_backend(), ""}, 1, report);
+  auto oracle = open_or_report({ref_backend(), "", false}, 1, report);
   if (oracle == nullptr) return report;
   std::vector<std::unique_ptr<TestBackend>> backends;
   for (const TwinTarget& target : targets) {

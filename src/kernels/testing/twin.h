@@ -26,6 +26,7 @@ struct TwinReport {
 struct TwinTarget {
   const BackendApi* api = nullptr;
   std::string isa;
+  bool tensor_cores = false;  // TestBackend::tensor_cores
 };
 
 /// Every case on the oracle once and on each target.
