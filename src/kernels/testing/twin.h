@@ -27,10 +27,11 @@ struct TwinTarget {
   const BackendApi* api = nullptr;
   std::string isa;
   bool tensor_cores = false;  // TestBackend::tensor_cores
+  bool batch_invariant = false;
 };
 
-/// Every case on the oracle once and on each target.
-TwinReport run_twins(const Cases& cases, const std::vector<TwinTarget>& targets);
+/// Every case on the oracle once (cases shared out among `oracle_threads`) and on each target.
+TwinReport run_twins(const Cases& cases, const std::vector<TwinTarget>& targets, int oracle_threads = 1);
 
 /// Bitwise: 1 thread = 2 threads; a row alone, chunks of 7 and halves = the whole.
 TwinReport run_invariance(const Cases& cases, const TwinTarget& target);
