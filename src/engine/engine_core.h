@@ -1,10 +1,12 @@
 // The engine without its thread: requests in, one turn after the other, outputs to the sinks. Everything is
 // decided here, in one thread and from values alone, so that a run can be replayed (tests, simulation).
 //
-//   turn():  plan ▸ commit ▸ runner.launch ▸ runner.collect ▸ stop check ▸ deliver
+//   turn():  (plan ▸ commit ▸ runner.launch) while fewer than depth() are out ▸ collect the oldest ▸ stop
+//   check ▸
+//            deliver
 //
-// Launched steps are kept in a queue and collected in order. Today one step is in flight;
-// docs/contracts/runner.md says what a second one needs.
+// Launched steps are kept in a queue and collected in order (engine_core_steps.cc; docs/contracts/runner.md,
+// "Two steps in flight").
 //
 // Threads: one. Errors: a failed step ends its requests with kError and the core goes on; after
 // kMaxFailedSteps in a row, or when the runner throws, health() is not ok and everything has been ended.
@@ -51,8 +53,11 @@ class EngineCore {
   /// Forgets what the prefix cache can find.
   void reset_prefix_cache();
 
-  bool has_work() const { return !requests_.empty(); }
-  /// One step, if there is work.
+  /// Requests, or a step that has not been collected.
+  bool has_work() const { return !requests_.empty() || !in_flight_.empty(); }
+  /// Collects what is in flight and launches nothing.
+  void drain();
+  /// Launches what can be launched and collects the oldest step.
   void turn();
 
   int64_t requests() const { return static_cast<int64_t>(requests_.size()); }
@@ -96,12 +101,15 @@ class EngineCore {
   void refuse_late(const std::vector<SequenceId>& refused);
   void measure(const CommittedStep& step, double seconds);
 
-  void launch_step();
+  size_t depth() const;
+  bool launch_step();
+  void retire_collected();
+  void forget_row_in_flight(const Sequence& sequence);
   void collect_step();
   StatusOr<StepResult> collect_checked(const InFlight& flight, Fatal* fatal);
   void note_scheduled(const CommittedStep& step);
   void advance(const CommittedStep::Part& part);
-  void take_result(const ExpectedResult& expected, RowResult& row);
+  void take_result(StepId step, const ExpectedResult& expected, RowResult& row);
   void take_sample(Place place, const SampledToken& sampled);
   void observe_token(RequestState& request, Choice& choice);
 
@@ -137,6 +145,7 @@ class EngineCore {
   StepId next_step_ = 1;
   int64_t queued_ = 0;
   int32_t failed_steps_ = 0;
+  MonotonicTime last_collect_;
   EngineStats stats_;
   RateMeter drained_;  // requests that left the queue
   Status health_;

@@ -120,6 +120,11 @@ void EngineCore::add(Submission submission) {
   const SequenceOrigin origin = origin_of(submission);
   auto state = make_request_state(std::move(submission), origin, make_text_);
   next_sequence_ += state->choices.size();
+  for (const auto& choice : state->choices) {
+    Sequence& one = choice->sequence;
+    one.most_output =
+        std::min(state->request.stop.max_tokens, runner_->info().max_model_len - one.prompt_size());
+  }
   for (const auto& choice : state->choices) places_[choice->sequence.id] = {state.get(), choice.get()};
   lists_.wait(&state->choices[0]->sequence);
   fair_.arrive(tenant);

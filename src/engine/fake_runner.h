@@ -1,6 +1,7 @@
 // For tests: a runner whose "model" is a hash of everything a row can see, read back through the block tables
 // that it was given. A wrong block, position, form or a block reused too early changes the tokens or is an
-// error.
+// error. With two steps in flight it finds the token that a row takes from the step before, which must be in
+// flight when the row is launched and draw exactly one token of that sequence.
 //
 // The work is done in collect(), as late as a device may do it, so that a block given away between launch and
 // collect is noticed. Blocks that no step has written yet, and those that a test has poisoned, hold no
@@ -11,7 +12,9 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "runner/runner.h"
@@ -98,6 +101,9 @@ class FakeRunner : public Runner {
 
   StatusOr<Ticket> launch(const StepPlan& plan) override {
     if (on_launch) RETURN_IF_ERROR(on_launch(plan));
+    if (static_cast<int32_t>(launched_.size()) >= info_.steps_in_flight)
+      return internal_error("more steps in flight than the runner has room for");
+    for (const StepRow& row : plan.rows) RETURN_IF_ERROR(check_source(row));
     launched_[++next_ticket_] = plan;
     return next_ticket_;
   }
@@ -105,17 +111,39 @@ class FakeRunner : public Runner {
   StatusOr<StepResult> collect(Ticket ticket) override {
     const auto found = launched_.find(ticket);
     if (found == launched_.end()) return internal_error("ticket {} was never launched", ticket);
-    const StepPlan plan = std::move(found->second);
+    if (found != launched_.begin()) return internal_error("steps are collected out of order");
+    StepPlan plan = std::move(found->second);
     launched_.erase(found);
-    if (on_collect) RETURN_IF_ERROR(on_collect(plan));
+    const std::map<SequenceId, int32_t> before = std::exchange(drawn_, {});  // by the step before
+    const std::set<SequenceId> lost = std::exchange(lost_, {});
+    if (on_collect) {
+      if (Status status = on_collect(plan); !status.ok()) {
+        for (const StepRow& row : plan.rows) lost_.insert(row.sequence);
+        return status;
+      }
+    }
     RETURN_IF_ERROR(check_plan(plan));
+    for (StepRow& row : plan.rows) {
+      if (row.token_from == 0) continue;
+      const auto source =
+          before.find(row.sequence);  // none: the step failed, and so does whoever goes on with it
+      row.tokens = {source == before.end() || source->second < 0 ? 0 : source->second};
+      if (on_resolve) on_resolve(row);
+    }
     for (const BlockCopy& copy : plan.copies) copy_block(copy);
-    for (const StepRow& row : plan.rows) RETURN_IF_ERROR(write(row));
+    for (const StepRow& row : plan.rows) {
+      if (lost.count(row.sequence) == 0) RETURN_IF_ERROR(write(row));
+    }
     StepResult result;
     result.id = plan.id;
     for (const StepRow& row : plan.rows) {
       if (row.logits == LogitsWanted::kNone) continue;
+      if (lost.count(row.sequence) > 0) {
+        result.rows.push_back(nothing_for(row));
+        continue;
+      }
       ASSIGN_OR_RETURN(RowResult one, answer(plan, row));
+      if (!one.tokens.empty()) drawn_[row.sequence] = one.tokens[0].token;
       result.rows.push_back(std::move(one));
     }
     return result;
@@ -129,6 +157,7 @@ class FakeRunner : public Runner {
   }
 
   std::function<Status(const StepPlan&)> on_launch, on_collect;
+  std::function<void(const StepRow&)> on_resolve;     // a row whose token was on the device
   std::function<bool(const StepRow&)> draws_nothing;  // as if the row's logits held a NaN
 
  private:
@@ -144,6 +173,19 @@ class FakeRunner : public Runner {
     return row.form == TokenForm::kOutput ? 0 : 1;
   }
 
+  Status check_source(const StepRow& row) const {
+    if (row.token_from == 0) return OkStatus();
+    if (!row.tokens.empty()) return internal_error("a row with ids and a token of the device");
+    for (const auto& [ticket, plan] : launched_) {
+      if (plan.id != row.token_from) continue;
+      const auto draws = std::count_if(plan.rows.begin(), plan.rows.end(), [&](const StepRow& one) {
+        return one.sequence == row.sequence && one.logits == LogitsWanted::kSampleLast;
+      });
+      return draws == 1 ? OkStatus() : internal_error("step {} draws {} tokens", plan.id, draws);
+    }
+    return internal_error("a token of step {}, which is not in flight", row.token_from);
+  }
+
   Status check_plan(const StepPlan& plan) const {
     if (static_cast<int32_t>(plan.rows.size()) > info_.max_rows_per_step)
       return internal_error("too many rows");
@@ -154,7 +196,9 @@ class FakeRunner : public Runner {
       last_kind = kind_of(row);
       tokens += static_cast<int32_t>(row.tokens.size());
       if (row.draws_from >= static_cast<int32_t>(i)) return internal_error("a draw row before its source");
-      if (row.tokens.empty() != (row.draws_from >= 0)) return internal_error("a row without tokens");
+      tokens += row.token_from != 0 ? 1 : 0;
+      if (row.tokens.empty() != (row.draws_from >= 0 || row.token_from != 0))
+        return internal_error("a row without tokens");
     }
     if (tokens > info_.max_tokens_per_step) return internal_error("too many tokens");
     return OkStatus();
@@ -213,6 +257,16 @@ class FakeRunner : public Runner {
     return contexts;
   }
 
+  /// Of a sequence whose step before failed: nobody looks at it.
+  RowResult nothing_for(const StepRow& row) const {
+    RowResult result;
+    result.sequence = row.sequence;
+    if (row.logits == LogitsWanted::kSampleLast) result.tokens.push_back({.token = kNoTokenDrawn, .top = {}});
+    if (row.logits == LogitsWanted::kReturnAll)
+      result.logits.resize(row.tokens.size() * static_cast<size_t>(info_.vocab_size));
+    return result;
+  }
+
   StatusOr<RowResult> answer(const StepPlan& plan, const StepRow& row) const {
     const StepRow& source = row.draws_from >= 0 ? plan.rows[index(row.draws_from)] : row;
     const int32_t last = source.first_position + static_cast<int32_t>(source.tokens.size()) - 1;
@@ -246,6 +300,8 @@ class FakeRunner : public Runner {
   const ToyForms forms_;
   std::vector<std::vector<Record>> memory_;
   std::map<Ticket, StepPlan> launched_;
+  std::map<SequenceId, int32_t> drawn_;  // by the step collected last
+  std::set<SequenceId> lost_;            // had a row in the step collected last, which failed
   Ticket next_ticket_ = 0;
 };
 

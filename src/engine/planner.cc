@@ -41,6 +41,7 @@ Planner::Planner(const PlanState& state, const StepBudget& budget, MonotonicTime
     const auto arrival = [](const SequenceView& one) {
       return std::pair(one.order.request, one.order.choice);
     };
+    if (running(i).remaining() == 0) continue;  // waits for a step in flight
     if (leader_ < 0 || arrival(running(i)) < arrival(running(static_cast<size_t>(leader_))))
       leader_ = static_cast<int32_t>(i);
   }

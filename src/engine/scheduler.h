@@ -29,9 +29,9 @@ inline constexpr int32_t kMaxPreemptions = 3;  // of one sequence, while others 
 struct SequenceView {
   Order order;
   TenantId tenant = kDefaultTenant;
-  int32_t prompt = 0;           // prompt tokens
-  int32_t known = 0;            // prompt + output tokens whose ids exist
-  int32_t computed = 0;         // of them in the cache; computed < known
+  int32_t prompt = 0;  // prompt tokens
+  int32_t known = 0;   // prompt + output tokens whose ids exist, or will when a step in flight has drawn them
+  int32_t computed = 0;         // of them in the cache or in flight; == known: it waits for a step in flight
   int32_t charged = 0;          // tokens that the tenant has been charged for
   int32_t places = 1;           // sequences that it is, or will be once its prompt is done (n choices)
   int32_t preemptions = 0;      // so far
@@ -92,8 +92,8 @@ struct Grant {
   int32_t index = 0;
   WaitingIndex waiting;
   int32_t tokens = 0;
-  double charge = 0.0;              // virtual tokens, over the weight
-  PrefixHit hit;                    // of an admitted sequence
+  double charge = 0.0;  // virtual tokens, over the weight
+  PrefixHit hit;        // of an admitted sequence
 };
 
 struct StepDecision {

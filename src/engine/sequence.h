@@ -28,8 +28,11 @@ struct Sequence {
   SequenceState state = SequenceState::kWaiting;
   std::shared_ptr<const std::vector<int32_t>> prompt;
   std::vector<int32_t> output;
-  int32_t computed = 0;  // tokens in the cache
-  int32_t charged = 0;   // tokens that the tenant's counter has been charged for
+  int32_t computed = 0;     // tokens in the cache
+  int32_t launched = 0;     // tokens behind them that steps in flight are computing
+  StepId pending = 0;       // the step in flight that draws its next token; 0: none does
+  int32_t most_output = 0;  // tokens: max_tokens, or what the context has room for
+  int32_t charged = 0;      // tokens that the tenant's counter has been charged for
   int32_t preemptions = 0;
   bool has_run = false;
   MonotonicTime deadline = MonotonicTime::max();  // for the first token
@@ -44,6 +47,16 @@ struct Sequence {
 
   int32_t prompt_size() const { return static_cast<int32_t>(prompt->size()); }
   int32_t known() const { return prompt_size() + static_cast<int32_t>(output.size()); }
+  /// Where the next step goes on.
+  int32_t next() const { return computed + launched; }
+  /// Tokens that a step can be planned for: the known ones and the pending one, which only the device has.
+  /// Not the pending one if nothing follows it, and nothing while choices are to be born of the prompt in
+  /// flight: then the sequence waits until the step has been collected.
+  int32_t plannable() const {
+    if (launched > 0 && places > 1 && next() >= prompt_size()) return next();
+    const bool follows = pending != 0 && static_cast<int32_t>(output.size()) + 1 < most_output;
+    return known() + (follows ? 1 : 0);
+  }
   /// Does not change while it waits.
   bool may_be_refused() const { return !has_run && deadline != MonotonicTime::max(); }
 };

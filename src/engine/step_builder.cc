@@ -13,8 +13,8 @@ SequenceView view_of(const Sequence& sequence) {
   return {.order = sequence.order,
           .tenant = sequence.tenant,
           .prompt = sequence.prompt_size(),
-          .known = sequence.known(),
-          .computed = sequence.computed,
+          .known = sequence.plannable(),
+          .computed = sequence.next(),
           .charged = sequence.charged,
           .places = sequence.places,
           .preemptions = sequence.preemptions,
@@ -40,12 +40,13 @@ std::vector<int32_t> tokens_between(const Sequence& sequence, int32_t from, int3
 void ask_for_sample(const Sequence& sequence, StepRow& row) {
   row.logits = LogitsWanted::kSampleLast;
   row.sampling = sequence.sampling;
-  row.output_position = static_cast<uint32_t>(sequence.output.size());
+  const auto position = static_cast<int32_t>(sequence.output.size()) + (sequence.pending != 0 ? 1 : 0);
+  row.output_position = static_cast<uint32_t>(position);
   if (sequence.sampling->penalised()) {
     row.prompt_ids = *sequence.prompt;
-    row.output_ids = sequence.output;
+    row.output_ids = sequence.output;  // the runner adds the pending one
   }
-  if (static_cast<int32_t>(sequence.output.size()) < sequence.min_tokens) row.forbidden = sequence.stop_ids;
+  if (position < sequence.min_tokens) row.forbidden = sequence.stop_ids;
 }
 
 StepRow make_row(const Sequence& sequence, TokenForm form, int32_t from, int32_t to) {
@@ -53,7 +54,11 @@ StepRow make_row(const Sequence& sequence, TokenForm form, int32_t from, int32_t
   row.sequence = sequence.id;
   row.form = form;
   row.first_position = from;
-  row.tokens = tokens_between(sequence, from, to);
+  if (from == sequence.known()) {
+    row.token_from = sequence.pending;
+  } else {
+    row.tokens = tokens_between(sequence, from, to);
+  }
   row.block_table = sequence.blocks.tables;
   return row;
 }
@@ -64,7 +69,7 @@ class Rows {
   explicit Rows(size_t parts) { output_rows_.reserve(parts); }
   void add(const Sequence& sequence, int32_t from, int32_t to) {
     const int32_t prompt = sequence.prompt_size();
-    const bool samples = to == sequence.known();
+    const bool samples = to == sequence.known() + (sequence.pending != 0 ? 1 : 0);
     if (from < prompt) {
       StepRow row = make_row(sequence, TokenForm::kPrompt, from, std::min(to, prompt));
       if (sequence.wants_prompt_logits) row.logits = LogitsWanted::kReturnAll;
@@ -148,7 +153,7 @@ int64_t blocks_taken(const StepDecision& decision, const Named& named, const KvC
       continue;
     }
     const std::vector<BlockId>& table = named.granted[i]->blocks.tables[g];
-    const int32_t from = named.granted[i]->computed;
+    const int32_t from = named.granted[i]->next();
     sum += blocks_to_take(table, size, from, from + grant.tokens, refs);
     for (auto at = static_cast<size_t>(from / size); at < table.size(); ++at) {
       if (refs(table[at]) > 1) ++copied[table[at]];
@@ -163,7 +168,8 @@ Status check_blocks(const StepDecision& decision, const Named& named, const KvCa
     for (const Grant& grant : decision.grants) {
       if (!grant.admitted) continue;
       for (const BlockId block : grant.hit.tables[g]) {
-        if (block != kNullBlock && cache.pool(g).refs(block) == 0) hits.insert(block);
+        if (block != kNullBlock && cache.pool(g).refs(block) == 0 && !cache.pool(g).in_flight(block))
+          hits.insert(block);
       }
     }
     const int64_t wanted = blocks_taken(decision, named, cache, g);
@@ -191,9 +197,11 @@ CommittedStep::Part make_part(Sequence& sequence, const Grant& grant) {
   part.admitted = grant.admitted;
   part.first_time = !sequence.has_run;
   part.hit_tokens = grant.admitted ? grant.hit.tokens : 0;
-  const int32_t to = sequence.computed + grant.tokens;
+  part.takes_pending = sequence.next() == sequence.known();
+  part.charge = grant.charge;
+  const int32_t to = sequence.next() + grant.tokens;
   part.finishes_prompt = to == sequence.prompt_size();
-  const int32_t again = std::min({to, sequence.prompt_size(), sequence.charged}) - sequence.computed;
+  const int32_t again = std::min({to, sequence.prompt_size(), sequence.charged}) - sequence.next();
   part.recomputed = std::max(0, again);
   return part;
 }
@@ -262,12 +270,15 @@ StatusOr<CommittedStep> commit(const StepDecision& decision, StepId id, Sequence
   for (size_t i = 0; i < named.granted.size(); ++i) {
     Sequence& sequence = *named.granted[i];
     const Grant& grant = decision.grants[i];
-    const int32_t to = sequence.computed + grant.tokens;
-    CHECK_MSG(cache.extend(sequence.blocks, sequence.computed, to, id, &copies),
-              "blocks were counted before");
+    const int32_t from = sequence.next();
+    const int32_t to = from + grant.tokens;
+    CHECK_MSG(cache.extend(sequence.blocks, from, to, id, &copies), "blocks were counted before");
     step.parts.push_back(make_part(sequence, grant));
     if (sequence.state != SequenceState::kRunning) lists.run(&sequence);
-    rows.add(sequence, sequence.computed, to);
+    rows.add(sequence, from, to);
+    const bool draws = to == sequence.known() + (sequence.pending != 0 ? 1 : 0);
+    sequence.pending = draws ? id : 0;
+    sequence.launched += grant.tokens;
     clock.charge(sequence.tenant, grant.charge);
     sequence.charged = std::max(sequence.charged, to);
     sequence.has_run = true;

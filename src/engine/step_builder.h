@@ -25,6 +25,8 @@ struct CommittedStep {
   struct Part {
     SequenceId sequence = 0;
     int32_t tokens = 0;
+    bool takes_pending = false;    // its one token is drawn by the step before
+    double charge = 0.0;           // what its tenant was charged
     bool finishes_prompt = false;  // its choices are born when the step is collected
     bool admitted = false;
     bool first_time = false;  // no step had a part of it before
@@ -45,8 +47,8 @@ struct TenantLimits {
 };
 
 /// The scheduler's view of the lists, the counters and the cache. Of those that wait it holds, of
-/// every tenant, as many as a step could admit and one more, which finds no place; and all up to the last that
-/// has a deadline.
+/// every tenant, as many as a step could admit and one more, which finds no place; and all up to the last
+/// that has a deadline.
 PlanState plan_state(const SequenceLists& lists, const FairClock& clock,
                      const std::vector<TenantLimits>& limits, const KvCache& cache, int32_t max_sequences);
 

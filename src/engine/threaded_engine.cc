@@ -125,6 +125,7 @@ void ThreadedEngine::run() {
     publish();
   }
   core_->abort_all();
+  core_->drain();
   publish();
 }
 
@@ -140,7 +141,8 @@ void ThreadedEngine::publish() {
     stats_ = core_->stats();
     if (!hung_.load()) health_ = core_->health();
   }
-  inbox_.report({.unfinished = core_->requests(),
+  // a step in flight that is nobody's any more is still work
+  inbox_.report({.unfinished = std::max<int64_t>(core_->requests(), core_->has_work() ? 1 : 0),
                  .queued = core_->queued(),
                  .queued_tokens = core_->queued_tokens(),
                  .queued_by_tenant = core_->queued_by_tenant()});

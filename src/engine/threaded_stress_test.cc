@@ -21,12 +21,13 @@ struct Sent {
   bool cancelled = false;
 };
 
-class ThreadedStress : public ::testing::Test {
+class ThreadedStress : public ::testing::TestWithParam<int32_t> {  // steps in flight
  protected:
   static constexpr int kClients = 4, kRequests = 80;
 
   void SetUp() override {
     info_ = toy_info(26, 4);
+    info_.steps_in_flight = GetParam();
     info_.groups.push_back({"window", 2, 60, 9});
     EngineOptions options{.max_num_seqs = 8, .max_num_batched_tokens = 24, .max_queued_requests = 1000};
     options.exact = true;
@@ -114,7 +115,7 @@ class ThreadedStress : public ::testing::Test {
   std::atomic<bool> done_{false};
 };
 
-TEST_F(ThreadedStress, ManyThreadsAndTenantsGetWhatTheirRequestsGiveAlone) {
+TEST_P(ThreadedStress, ManyThreadsAndTenantsGetWhatTheirRequestsGiveAlone) {
   std::vector<std::thread> clients, others;
   for (size_t t = 0; t < kClients; ++t) clients.emplace_back([this, t] { submit_and_cancel(t); });
   others.emplace_back([this] { read_figures(); });
@@ -133,6 +134,8 @@ TEST_F(ThreadedStress, ManyThreadsAndTenantsGetWhatTheirRequestsGiveAlone) {
   EXPECT_EQ(stats.blocks_used, 0);
   EXPECT_EQ(stats.blocks_free + stats.blocks_cached, stats.blocks_total);
 }
+
+INSTANTIATE_TEST_SUITE_P(StepsInFlight, ThreadedStress, ::testing::Values(1, 2));
 
 }  // namespace
 }  // namespace hadal

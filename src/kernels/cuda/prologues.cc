@@ -1,0 +1,117 @@
+// The prologues of attention layers: the projections of x, then all that is done to each row of them in one
+// kernel.
+#include <initializer_list>
+
+#include "kernels/cuda/alignment.h"
+#include "kernels/cuda/kernels/prologue.h"
+#include "kernels/cuda/kernels/rows.h"
+#include "kernels/cuda/ops.h"
+#include "kernels/cuda/prepared.h"
+
+namespace hadal::cuda {
+namespace {
+
+LinearArgs product(const Workspace& workspace, const Mat& x, const PreparedGroup* group, int32_t member,
+                   const Mat& out) {
+  return {.workspace = workspace, .x = x, .weight = {group, member}, .out = out, .accumulate = 0};
+}
+
+uint64_t largest_workspace(const CudaDevice& device, std::initializer_list<LinearArgs> products) {
+  uint64_t bytes = 0;
+  for (const LinearArgs& one : products) bytes = std::max(bytes, linear_workspace(device, one));
+  return bytes;
+}
+
+/// A product of x with the first member of a kMla group: q, or with query compression its latent.
+LinearArgs query_product(const MlaPrologueArgs& args) {
+  return args.q_lora > 0 ? product(args.workspace, args.x, args.mla, kMlaQA, args.q_latent)
+                         : product(args.workspace, args.x, args.mla, kMlaQ, args.q);
+}
+LinearArgs latent_product(const MlaPrologueArgs& args) {
+  return product(args.workspace, args.x, args.mla, kMlaKvA, args.kv);
+}
+LinearArgs expanded_query_product(const MlaPrologueArgs& args) {
+  return product(args.workspace, args.q_normed, args.mla, kMlaQB, args.q);
+}
+
+bool records_aligned(const CacheLayer& cache) {
+  const uint64_t alignment = group_alignment(cache.dtype);
+  return is_aligned(cache.base, alignment) && static_cast<uint64_t>(cache.token_bytes) % alignment == 0 &&
+         static_cast<uint64_t>(cache.block_stride) % alignment == 0;
+}
+
+}  // namespace
+
+bool mla_prologue_supports(const CudaDevice&, const MlaPrologueArgs& args) {
+  const bool query_fits =
+      args.q_lora == 0 || (args.q_lora <= kMaxPrologueNormCols && args.q_latent.dtype == DType::kF32 &&
+                           is_activation(args.q_normed.dtype));
+  return group_of(args.mla).fused.format != WeightFormat::kAbsent && query_fits &&
+         args.shape.kv_lora <= kMaxPrologueNormCols && args.shape.rope % 2 == 0 &&
+         args.q.dtype == DType::kF32 && args.kv.dtype == DType::kF32 && is_activation(args.norm_dtype) &&
+         is_cached(args.cache.dtype) && is_cached(args.cache.rope_dtype);
+}
+
+uint64_t mla_prologue_workspace(const CudaDevice& device, const MlaPrologueArgs& args) {
+  if (args.q_lora == 0) return largest_workspace(device, {query_product(args), latent_product(args)});
+  return largest_workspace(device, {query_product(args), latent_product(args), expanded_query_product(args)});
+}
+
+Status mla_prologue(CudaDevice& device, cudaStream_t stream, const MlaPrologueArgs& args) {
+  const MlaShape& shape = args.shape;
+  const int64_t record_bytes =
+      shape.kv_lora * bytes_of(args.cache.dtype) + shape.rope * bytes_of(args.cache.rope_dtype);
+  if (record_bytes > args.cache.token_bytes) {
+    return invalid_argument("mla_prologue: a record of {} bytes does not fit {}", record_bytes,
+                            args.cache.token_bytes);
+  }
+  if (args.x.rows == 0) return OkStatus();
+  RETURN_IF_ERROR(linear(device, stream, query_product(args)));
+  RETURN_IF_ERROR(linear(device, stream, latent_product(args)));
+  const bool vector_latent =
+      rows_aligned(args.kv) && is_aligned(args.kv_a_norm, 16) && records_aligned(args.cache);
+  const bool vector_query = args.q_lora > 0 && rows_aligned(args.q_latent) && rows_aligned(args.q_normed) &&
+                            is_aligned(args.q_a_norm, 16);
+  launch_mla_prologue(stream, args, vector_latent, vector_query);
+  device.note("cuda.mla_prologue");
+  if (args.q_lora == 0) return OkStatus();
+  RETURN_IF_ERROR(linear(device, stream, expanded_query_product(args)));
+  launch_rope(stream, {.x = args.q,
+                       .heads = shape.heads,
+                       .head_stride = shape.nope + shape.rope,
+                       .offset = shape.nope,
+                       .dim = shape.rope,
+                       .layout = args.rope_layout,
+                       .positions = args.positions,
+                       .table = args.rope_table});
+  return OkStatus();
+}
+
+bool gqa_prologue_supports(const CudaDevice&, const GqaPrologueArgs& args) {
+  return group_of(args.gqa).fused.format != WeightFormat::kAbsent && args.head_dim % 2 == 0 &&
+         args.q.dtype == DType::kF32 && args.k.dtype == DType::kF32 && args.v.dtype == DType::kF32 &&
+         is_cached(args.cache.dtype);
+}
+
+uint64_t gqa_prologue_workspace(const CudaDevice& device, const GqaPrologueArgs& args) {
+  return largest_workspace(device, {product(args.workspace, args.x, args.gqa, kGqaQ, args.q),
+                                    product(args.workspace, args.x, args.gqa, kGqaK, args.k),
+                                    product(args.workspace, args.x, args.gqa, kGqaV, args.v)});
+}
+
+Status gqa_prologue(CudaDevice& device, cudaStream_t stream, const GqaPrologueArgs& args) {
+  const int64_t record_bytes = int64_t{2} * args.kv_heads * args.head_dim * bytes_of(args.cache.dtype);
+  if (record_bytes > args.cache.token_bytes) {
+    return invalid_argument("gqa_prologue: a record of {} bytes does not fit {}", record_bytes,
+                            args.cache.token_bytes);
+  }
+  if (args.x.rows == 0) return OkStatus();
+  RETURN_IF_ERROR(linear(device, stream, product(args.workspace, args.x, args.gqa, kGqaQ, args.q)));
+  RETURN_IF_ERROR(linear(device, stream, product(args.workspace, args.x, args.gqa, kGqaK, args.k)));
+  RETURN_IF_ERROR(linear(device, stream, product(args.workspace, args.x, args.gqa, kGqaV, args.v)));
+  launch_gqa_prologue(stream, args);
+  device.note("cuda.gqa_prologue");
+  return OkStatus();
+}
+
+}  // namespace hadal::cuda
