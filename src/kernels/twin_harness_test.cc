@@ -138,7 +138,7 @@ TEST(TwinHarness, CatchesAnOverrunInDeviceMemory) {
 
 TEST(TwinHarness, OracleOnSeveralThreadsIsTheSame) {
   const Cases cases = cases_of(OpKind::kRouteExperts, CaseSet::kOdd);
-  const TwinReport report = run_twins(cases, {{.api = oracle}}, 3);
+  const TwinReport report = run_twins(cases, {{.api = oracle}}, {.threads = 3});
   EXPECT_EQ(report.cases, static_cast<int>(cases.size()));
   EXPECT_THAT(report.failures, IsEmpty());
 }

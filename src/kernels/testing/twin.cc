@@ -115,21 +115,21 @@ std::unique_ptr<TestBackend> open_or_report(const TwinTarget& target, int32_t th
 }
 
 /// What the oracle says of every case.
-std::vector<StatusOr<Outputs>> expected_of(const Cases& cases, int threads) {
+std::vector<StatusOr<Outputs>> expected_of(const Cases& cases, const TwinOracle& oracle) {
   std::vector<StatusOr<Outputs>> expected(cases.size(), StatusOr<Outputs>(internal_error("not run")));
   std::atomic<size_t> next{0};
   const auto work = [&] {
-    auto oracle = TestBackend::open(ref_backend());
+    auto backend = TestBackend::open(oracle.api == nullptr ? ref_backend() : oracle.api);
     for (size_t i = next++; i < cases.size(); i = next++) {
-      if (!oracle.ok()) {
-        expected[i] = oracle.status();
+      if (!backend.ok()) {
+        expected[i] = backend.status();
         continue;
       }
-      expected[i] = cases[i]->run(**oracle, {0, cases[i]->rows()});
+      expected[i] = cases[i]->run(**backend, {0, cases[i]->rows()});
     }
   };
   std::vector<std::thread> others;
-  for (int i = 1; i < threads; ++i) others.emplace_back(work);
+  for (int i = 1; i < oracle.threads; ++i) others.emplace_back(work);
   work();
   for (std::thread& other : others) other.join();
   return expected;
@@ -137,7 +137,7 @@ std::vector<StatusOr<Outputs>> expected_of(const Cases& cases, int threads) {
 
 }  // namespace
 
-TwinReport run_twins(const Cases& cases, const std::vector<TwinTarget>& targets, int oracle_threads) {
+TwinReport run_twins(const Cases& cases, const std::vector<TwinTarget>& targets, const TwinOracle& oracle) {
   TwinReport report;
   std::vector<std::unique_ptr<TestBackend>> backends;
   for (const TwinTarget& target : targets) {
@@ -145,7 +145,7 @@ TwinReport run_twins(const Cases& cases, const std::vector<TwinTarget>& targets,
     if (backend == nullptr) return report;
     backends.push_back(std::move(backend));
   }
-  const auto expected = expected_of(cases, oracle_threads);
+  const auto expected = expected_of(cases, oracle);
   for (size_t i = 0; i < cases.size(); ++i) {
     const OpCase& one = *cases[i];
     Judge oracle_judge(report, "ref: " + one.name());
