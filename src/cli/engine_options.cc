@@ -18,9 +18,6 @@ void add_device_options(OptionTable& table, EngineConfig& config) {
       "--load-format", &config.load_format,
       "dummy: no weights are read, random ones are made up (only config.json is needed): for measuring",
       {"auto", "safetensors", "dummy"});
-  table.option("--enforce-eager", &config.enforce_eager, "GPU: launch every kernel, capture no graphs");
-  table.option("--max-cudagraph-capture-size", &config.max_cudagraph_capture_size,
-               "GPU: largest decode batch that is replayed as a graph; 0: --max-num-seqs, at most 512");
   table.option("--batch-invariant", &config.batch_invariant,
                "GPU: a request's logits do not change in a single bit with what it is batched with (slower; "
                "on a CPU that always holds)");
