@@ -1,17 +1,20 @@
 #include "kernels/cuda/prepared.h"
 
 #include <algorithm>
-#include <array>
-#include <cstring>
 
+#include "kernels/cuda/kernels/awq_repack.h"
 #include "kernels/cuda/kernels/weight_fill.h"
 #include "kernels/cuda/uploader.h"
 
 namespace hadal::cuda {
 namespace {
 
-constexpr uint64_t kAlignment = 256;
-constexpr float kFp8DummyScale = 0.0001f;  // e4m3 values over the whole range deviate by about 180
+// Small, so that arrays which are multiples of it (those of all published shapes) lie side by side without a
+// gap and are one taller matrix.
+constexpr uint64_t kAlignment = 16;
+constexpr float kFp8DummyScale = 0.000187f;  // e4m3 values over the whole range deviate by 107
+constexpr float kAwqDummyScale = 0.0043f;    // nibbles less 8 deviate by 4.6
+constexpr int kAwqDummyZero = 8;
 
 uint64_t aligned(uint64_t bytes) { return (bytes + kAlignment - 1) / kAlignment * kAlignment; }
 int64_t ceil_div(int64_t value, int64_t by) { return (value + by - 1) / by; }
@@ -48,7 +51,8 @@ Extent extent_of(const WeightRef& w) {
 
 Status check_weight(const WeightRef& w) {
   if (w.format == WeightFormat::kAbsent) return OkStatus();
-  if (w.rows <= 0 || w.cols <= 0 || (w.data == nullptr && w.dummy_seed == 0)) return invalid_argument("empty matrix");
+  if (w.rows <= 0 || w.cols <= 0 || (w.data == nullptr && w.dummy_seed == 0))
+    return invalid_argument("empty matrix");
   if (w.bias != nullptr && !is_float(w.bias_dtype)) return unimplemented("bias must be F32, BF16 or F16");
   const bool made_up = w.dummy_seed != 0;
   switch (w.format) {
@@ -74,42 +78,6 @@ Status check_weight(const WeightRef& w) {
   }
 }
 
-/// AutoAWQ's word w of a packed row holds columns 8 w + 0, 2, 4, 6, 1, 3, 5, 7 from its lowest nibble up.
-uint32_t awq_nibble(const void* packed, int64_t packed_row, int64_t words, int64_t column) {
-  constexpr int kNibbleOfColumn[8] = {0, 4, 1, 5, 2, 6, 3, 7};
-  uint32_t word = 0;
-  std::memcpy(&word, static_cast<const char*>(packed) + (packed_row * words + column / 8) * 4, sizeof(word));
-  return word >> (4 * kNibbleOfColumn[column % 8]) & 15u;
-}
-
-/// The transposed, row-major form of prepared.h.
-struct RepackedAwq {
-  std::vector<uint32_t> values;
-  std::vector<uint8_t> zeros;
-  std::vector<uint16_t> scales;
-};
-
-RepackedAwq repack_awq(const WeightRef& w) {
-  const int64_t words = w.rows / 8, groups = w.cols / w.group;
-  RepackedAwq to;
-  to.values.resize(static_cast<size_t>(w.rows * (w.cols / 8)));
-  to.zeros.resize(static_cast<size_t>(w.rows * groups));
-  to.scales.resize(static_cast<size_t>(w.rows * groups));
-  for (int64_t c = 0; c < w.cols; ++c) {
-    for (int64_t r = 0; r < w.rows; ++r) {
-      to.values[static_cast<size_t>(r * (w.cols / 8) + c / 8)] |= awq_nibble(w.data, c, words, r) << (4 * (c % 8));
-    }
-  }
-  for (int64_t g = 0; g < groups; ++g) {
-    for (int64_t r = 0; r < w.rows; ++r) {
-      to.zeros[static_cast<size_t>(r * groups + g)] = static_cast<uint8_t>(awq_nibble(w.zeros, g, words, r));
-      std::memcpy(&to.scales[static_cast<size_t>(r * groups + g)],
-                  static_cast<const char*>(w.scales) + (g * w.rows + r) * 2, 2);
-    }
-  }
-  return to;
-}
-
 /// Gives each member its arrays, in order, in one block of memory.
 class Filler {
  public:
@@ -121,7 +89,8 @@ class Filler {
       const Extent extent = extent_of(weights.members[member]);
       bytes += aligned(extent.values) + aligned(extent.scales) + aligned(extent.zeros) + aligned(extent.bias);
     }
-    RETURN_IF_ERROR(check(cudaMalloc(&group_.memory, bytes), fmt::format("allocating {} bytes of weights", bytes)));
+    RETURN_IF_ERROR(
+        check(cudaMalloc(&group_.memory, bytes), fmt::format("allocating {} bytes of weights", bytes)));
     group_.bytes = bytes;
     next_ = static_cast<char*>(group_.memory);
     // all values first, then all scales and so on, so that what lies side by side is one taller matrix
@@ -144,8 +113,17 @@ class Filler {
     device_.uploader->count(bytes);
     return check(error, "making up weights");
   }
-  Status now(void* to, const void* from, uint64_t bytes) {
-    return check(cudaMemcpy(to, from, bytes, cudaMemcpyHostToDevice), "uploading weights");
+  /// Sends an array as it is stored to temporary memory; `repack` queues what turns it into its place.
+  template <typename Repack>
+  Status repacked(const void* host, uint64_t bytes, const Repack& repack) {
+    const cudaStream_t stream = device_.uploader->stream();
+    void* raw = nullptr;
+    RETURN_IF_ERROR(check(cudaMallocAsync(&raw, bytes, stream), "memory to repack weights in"));
+    cudaError_t error = cudaMemcpyAsync(raw, host, bytes, cudaMemcpyHostToDevice, stream);
+    if (error == cudaSuccess) error = repack(raw, stream);
+    const cudaError_t freed = cudaFreeAsync(raw, stream);
+    device_.uploader->count(bytes);
+    return check(error == cudaSuccess ? freed : error, "repacking weights");
   }
 
   Status place_values(const WeightRef& from, int32_t index) {
@@ -161,9 +139,9 @@ class Filler {
       return made_up(fill_bytes(to, static_cast<int64_t>(bytes), from.dummy_seed, fp8, stream), bytes);
     }
     if (from.format != WeightFormat::kAwqGemm) return device_.uploader->upload(to, from.data, bytes);
-    awq_ = repack_awq(from);
-    RETURN_IF_ERROR(now(to, awq_.values.data(), bytes));
-    return OkStatus();
+    return repacked(from.data, bytes, [&](const void* raw, cudaStream_t on) {
+      return repack_awq_values(to, raw, from.rows, from.cols, on);
+    });
   }
 
   Status place_scales(const WeightRef& from, int32_t index) {
@@ -173,11 +151,13 @@ class Filler {
     member(index).scales = to;
     if (from.dummy_seed != 0) {
       const int64_t count = static_cast<int64_t>(bytes) / bytes_of(from.scale_dtype);
-      const float value = from.format == WeightFormat::kFp8Block ? kFp8DummyScale : 0.004f;
+      const float value = from.format == WeightFormat::kFp8Block ? kFp8DummyScale : kAwqDummyScale;
       return made_up(fill_constant(to, from.scale_dtype, count, value, device_.uploader->stream()), bytes);
     }
-    if (from.format == WeightFormat::kAwqGemm) return now(to, repack_awq(from).scales.data(), bytes);
-    return device_.uploader->upload(to, from.scales, bytes);
+    if (from.format != WeightFormat::kAwqGemm) return device_.uploader->upload(to, from.scales, bytes);
+    return repacked(from.scales, bytes, [&](const void* raw, cudaStream_t on) {
+      return repack_awq_scales(to, raw, from.rows, from.cols / from.group, on);
+    });
   }
 
   Status place_zeros(const WeightRef& from, int32_t index) {
@@ -185,9 +165,11 @@ class Filler {
     if (bytes == 0) return OkStatus();
     char* to = take(bytes);
     member(index).zeros = to;
-    if (from.dummy_seed != 0)  // 7 or 8 in the middle of the range
-      return made_up(cudaMemsetAsync(to, 8, bytes, device_.uploader->stream()), bytes);
-    return now(to, repack_awq(from).zeros.data(), bytes);
+    if (from.dummy_seed != 0)
+      return made_up(cudaMemsetAsync(to, kAwqDummyZero, bytes, device_.uploader->stream()), bytes);
+    return repacked(from.zeros, bytes / 2, [&](const void* raw, cudaStream_t on) {  // nibbles become bytes
+      return repack_awq_zeros(to, raw, from.rows, from.cols / from.group, on);
+    });
   }
 
   Status place_bias(const WeightRef& from, int32_t index) {
@@ -200,7 +182,6 @@ class Filler {
 
   CudaDevice& device_;
   CudaGroup& group_;
-  RepackedAwq awq_;
   char* next_ = nullptr;
 };
 
@@ -228,15 +209,16 @@ bool follows(const WeightRef& first, const WeightRef& second) {
   };
   if (first.format == WeightFormat::kAbsent || first.format != second.format || first.dtype != second.dtype ||
       first.cols != second.cols || first.scale_dtype != second.scale_dtype || first.group != second.group ||
-      first.block_rows != second.block_rows || first.block_cols != second.block_cols || first.bias != nullptr ||
-      second.bias != nullptr) {
+      first.block_rows != second.block_rows || first.block_cols != second.block_cols ||
+      (first.bias == nullptr) != (second.bias == nullptr) || first.bias_dtype != second.bias_dtype) {
     return false;
   }
   if (first.format == WeightFormat::kFp8Block && first.rows % first.block_rows != 0) return false;
   const Extent extent = extent_of(first);
   return behind(first.data, second.data, extent.values) &&
          (extent.scales == 0 || behind(first.scales, second.scales, extent.scales)) &&
-         (extent.zeros == 0 || behind(first.zeros, second.zeros, extent.zeros));
+         (extent.zeros == 0 || behind(first.zeros, second.zeros, extent.zeros)) &&
+         (extent.bias == 0 || behind(first.bias, second.bias, extent.bias));
 }
 
 WeightRef join(const std::vector<WeightRef>& members, std::initializer_list<int32_t> indices) {
@@ -258,14 +240,19 @@ int64_t distance(const void* a, const void* b) {
 /// Experts as a stride apart, where all are alike.
 void describe_experts(CudaGroup& group) {
   const auto count = static_cast<int32_t>(group.members.size()) / kMlpMembers;
-  const auto gate_up = [&](int32_t e) { return join(group.members, {e * kMlpMembers, e * kMlpMembers + kMlpUp}); };
+  const auto gate_up = [&](int32_t e) {
+    return join(group.members, {e * kMlpMembers, e * kMlpMembers + kMlpUp});
+  };
   const auto down = [&](int32_t e) -> const WeightRef& {
     return group.members[static_cast<size_t>(e * kMlpMembers + kMlpDown)];
   };
   ExpertWeights& experts = group.experts;
   experts.gate_up = gate_up(0);
   experts.down = down(0);
-  if (experts.gate_up.format == WeightFormat::kAbsent || experts.down.bias != nullptr) return;
+  if (experts.gate_up.format == WeightFormat::kAbsent || experts.gate_up.bias != nullptr ||
+      experts.down.bias != nullptr) {
+    return;
+  }
   if (count > 1) {
     const WeightRef second = gate_up(1);
     experts.gate_up_stride = distance(experts.gate_up.data, second.data);
@@ -281,7 +268,8 @@ void describe_experts(CudaGroup& group) {
     const bool alike = joined.format == experts.gate_up.format && joined.dtype == experts.gate_up.dtype &&
                        joined.rows == experts.gate_up.rows && joined.cols == experts.gate_up.cols &&
                        mine.format == experts.down.format && mine.dtype == experts.down.dtype &&
-                       mine.rows == experts.down.rows && mine.cols == experts.down.cols && mine.bias == nullptr &&
+                       mine.rows == experts.down.rows && mine.cols == experts.down.cols &&
+                       mine.bias == nullptr &&
                        distance(experts.gate_up.data, joined.data) == e * experts.gate_up_stride &&
                        distance(experts.gate_up.scales, joined.scales) == e * experts.gate_up_scale_stride &&
                        distance(experts.gate_up.zeros, joined.zeros) == e * experts.gate_up_zero_stride &&

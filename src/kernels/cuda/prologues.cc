@@ -1,37 +1,23 @@
 // The prologues of attention layers: the projections of x, then all that is done to each row of them in one
 // kernel.
-#include <initializer_list>
+#include <algorithm>
 
 #include "kernels/cuda/alignment.h"
 #include "kernels/cuda/kernels/prologue.h"
 #include "kernels/cuda/kernels/rows.h"
+#include "kernels/cuda/linear.h"
 #include "kernels/cuda/ops.h"
 #include "kernels/cuda/prepared.h"
 
 namespace hadal::cuda {
 namespace {
 
-LinearArgs product(const Workspace& workspace, const Mat& x, const PreparedGroup* group, int32_t member,
-                   const Mat& out) {
-  return {.workspace = workspace, .x = x, .weight = {group, member}, .out = out, .accumulate = 0};
-}
-
-uint64_t largest_workspace(const CudaDevice& device, std::initializer_list<LinearArgs> products) {
-  uint64_t bytes = 0;
-  for (const LinearArgs& one : products) bytes = std::max(bytes, linear_workspace(device, one));
-  return bytes;
-}
-
-/// A product of x with the first member of a kMla group: q, or with query compression its latent.
-LinearArgs query_product(const MlaPrologueArgs& args) {
-  return args.q_lora > 0 ? product(args.workspace, args.x, args.mla, kMlaQA, args.q_latent)
-                         : product(args.workspace, args.x, args.mla, kMlaQ, args.q);
-}
-LinearArgs latent_product(const MlaPrologueArgs& args) {
-  return product(args.workspace, args.x, args.mla, kMlaKvA, args.kv);
-}
 LinearArgs expanded_query_product(const MlaPrologueArgs& args) {
-  return product(args.workspace, args.q_normed, args.mla, kMlaQB, args.q);
+  return {.workspace = args.workspace,
+          .x = args.q_normed,
+          .weight = {args.mla, kMlaQB},
+          .out = args.q,
+          .accumulate = 0};
 }
 
 bool records_aligned(const CacheLayer& cache) {
@@ -52,9 +38,9 @@ bool mla_prologue_supports(const CudaDevice&, const MlaPrologueArgs& args) {
          is_cached(args.cache.dtype) && is_cached(args.cache.rope_dtype);
 }
 
-uint64_t mla_prologue_workspace(const CudaDevice& device, const MlaPrologueArgs& args) {
-  if (args.q_lora == 0) return largest_workspace(device, {query_product(args), latent_product(args)});
-  return largest_workspace(device, {query_product(args), latent_product(args), expanded_query_product(args)});
+uint64_t mla_prologue_workspace(const CudaDevice&, const MlaPrologueArgs& args) {
+  const uint64_t first = launch_linear_workspace(args.x);
+  return args.q_lora > 0 ? std::max(first, launch_linear_workspace(args.q_normed)) : first;
 }
 
 Status mla_prologue(CudaDevice& device, cudaStream_t stream, const MlaPrologueArgs& args) {
@@ -66,8 +52,9 @@ Status mla_prologue(CudaDevice& device, cudaStream_t stream, const MlaPrologueAr
                             args.cache.token_bytes);
   }
   if (args.x.rows == 0) return OkStatus();
-  RETURN_IF_ERROR(linear(device, stream, query_product(args)));
-  RETURN_IF_ERROR(linear(device, stream, latent_product(args)));
+  const Mat outs[] = {args.q_lora > 0 ? args.q_latent : args.q, args.kv};  // q (or q_a) | kv_a as one product
+  RETURN_IF_ERROR(
+      launch_linear_split(device, stream, args.x, group_of(args.mla).fused, outs, 2, args.workspace));
   const bool vector_latent =
       rows_aligned(args.kv) && is_aligned(args.kv_a_norm, 16) && records_aligned(args.cache);
   const bool vector_query = args.q_lora > 0 && rows_aligned(args.q_latent) && rows_aligned(args.q_normed) &&
@@ -93,10 +80,8 @@ bool gqa_prologue_supports(const CudaDevice&, const GqaPrologueArgs& args) {
          is_cached(args.cache.dtype);
 }
 
-uint64_t gqa_prologue_workspace(const CudaDevice& device, const GqaPrologueArgs& args) {
-  return largest_workspace(device, {product(args.workspace, args.x, args.gqa, kGqaQ, args.q),
-                                    product(args.workspace, args.x, args.gqa, kGqaK, args.k),
-                                    product(args.workspace, args.x, args.gqa, kGqaV, args.v)});
+uint64_t gqa_prologue_workspace(const CudaDevice&, const GqaPrologueArgs& args) {
+  return launch_linear_workspace(args.x);
 }
 
 Status gqa_prologue(CudaDevice& device, cudaStream_t stream, const GqaPrologueArgs& args) {
@@ -106,9 +91,9 @@ Status gqa_prologue(CudaDevice& device, cudaStream_t stream, const GqaPrologueAr
                             args.cache.token_bytes);
   }
   if (args.x.rows == 0) return OkStatus();
-  RETURN_IF_ERROR(linear(device, stream, product(args.workspace, args.x, args.gqa, kGqaQ, args.q)));
-  RETURN_IF_ERROR(linear(device, stream, product(args.workspace, args.x, args.gqa, kGqaK, args.k)));
-  RETURN_IF_ERROR(linear(device, stream, product(args.workspace, args.x, args.gqa, kGqaV, args.v)));
+  const Mat outs[] = {args.q, args.k, args.v};
+  RETURN_IF_ERROR(
+      launch_linear_split(device, stream, args.x, group_of(args.gqa).fused, outs, 3, args.workspace));
   launch_gqa_prologue(stream, args);
   device.note("cuda.gqa_prologue");
   return OkStatus();

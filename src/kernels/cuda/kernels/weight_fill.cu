@@ -1,7 +1,7 @@
-#include "kernels/cuda/kernels/weight_fill.h"
-
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
+
+#include "kernels/cuda/kernels/weight_fill.h"
 
 namespace hadal::cuda {
 namespace {
@@ -31,9 +31,10 @@ __device__ __forceinline__ void put(DType dtype, void* data, int64_t index, floa
 }
 
 __global__ void normal_kernel(void* data, DType dtype, int64_t count, uint64_t seed) {
+  const uint64_t key = hash(seed);  // so that neighbouring seeds are not one sequence shifted
   const int64_t step = int64_t{gridDim.x} * blockDim.x;
   for (int64_t i = int64_t{blockIdx.x} * blockDim.x + threadIdx.x; i < (count + 1) / 2; i += step) {
-    const uint64_t bits = hash(seed + static_cast<uint64_t>(i));
+    const uint64_t bits = hash(key + static_cast<uint64_t>(i));
     // Box-Muller: two uniforms in (0, 1] and [0, 1) give two normal values
     const float u = (static_cast<float>(bits >> 40) + 1.0f) * 0x1p-24f;
     const float v = static_cast<float>(bits & 0xFFFFFFu) * 0x1p-24f;
@@ -46,16 +47,18 @@ __global__ void normal_kernel(void* data, DType dtype, int64_t count, uint64_t s
 }
 
 __global__ void bytes_kernel(uint8_t* data, int64_t count, uint64_t seed, bool fp8) {
+  const uint64_t key = hash(seed);
   const int64_t step = int64_t{gridDim.x} * blockDim.x;
   for (int64_t i = int64_t{blockIdx.x} * blockDim.x + threadIdx.x; i < count; i += step) {
-    const auto byte = static_cast<uint8_t>(hash(seed + static_cast<uint64_t>(i)) >> 56);
+    const auto byte = static_cast<uint8_t>(hash(key + static_cast<uint64_t>(i)) >> 56);
     data[i] = fp8 && (byte & 0x7F) == 0x7F ? static_cast<uint8_t>(byte ^ 1) : byte;
   }
 }
 
 __global__ void constant_kernel(void* data, DType dtype, int64_t count, float value) {
   const int64_t step = int64_t{gridDim.x} * blockDim.x;
-  for (int64_t i = int64_t{blockIdx.x} * blockDim.x + threadIdx.x; i < count; i += step) put(dtype, data, i, value);
+  for (int64_t i = int64_t{blockIdx.x} * blockDim.x + threadIdx.x; i < count; i += step)
+    put(dtype, data, i, value);
 }
 
 }  // namespace
