@@ -1,7 +1,11 @@
 // Whole models against recorded logits, through the scheduler, cache and runner that serve uses.
 //
 // Cases are the folders of $HADAL_ORACLE_DIR/checkpoints (default ../shared/oracle beside the source tree)
-// and those of tests/data/checkpoints, which are always there.
+// and those of tests/data/checkpoints, which are always there ($HADAL_SOURCE_DIR, default where this was
+// compiled).
+//
+// $HADAL_TEST_DEVICE (default cpu) is the device under test; with cuda, libhadal_cuda.so must lie beside the
+// binary.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -26,10 +30,14 @@ struct Case {
 
 void PrintTo(const Case& value, std::ostream* out) { *out << value.name; }
 
-std::string oracle_folder() {
-  const char* set = std::getenv("HADAL_ORACLE_DIR");
-  return set != nullptr ? set : HADAL_SOURCE_DIR "/../shared/oracle";
+std::string setting(const char* name, const std::string& otherwise) {
+  const char* set = std::getenv(name);
+  return set != nullptr && *set != '\0' ? set : otherwise;
 }
+
+std::string source_folder() { return setting("HADAL_SOURCE_DIR", HADAL_SOURCE_DIR); }
+std::string oracle_folder() { return setting("HADAL_ORACLE_DIR", source_folder() + "/../shared/oracle"); }
+std::string device_under_test() { return setting("HADAL_TEST_DEVICE", "cpu"); }
 
 void add_cases(const fs::path& folder, const std::string& prefix, std::vector<Case>& cases) {
   std::error_code error;
@@ -49,7 +57,7 @@ std::vector<Case> all_cases() {
     std::cout << "no oracle at " << oracle
               << " (set HADAL_ORACLE_DIR): only tests/data/checkpoints are run\n";
   }
-  add_cases(HADAL_SOURCE_DIR "/tests/data/checkpoints", "own-", cases);
+  add_cases(source_folder() + "/tests/data/checkpoints", "own-", cases);
   std::sort(cases.begin(), cases.end(), [](const Case& a, const Case& b) { return a.name < b.name; });
   return cases;
 }
@@ -63,9 +71,10 @@ std::string test_name(const testing::TestParamInfo<Case>& info) {
 
 struct Run {
   std::string dtype = "float32";
-  std::string device = "cpu";
+  std::string device = device_under_test();
   int32_t chunk = 0;
   int32_t threads = 0;
+  bool batch_invariant = false;  // a CPU always is
 };
 
 LogitsReport evaluate(const Case& test, const Run& run) {
@@ -75,6 +84,7 @@ LogitsReport evaluate(const Case& test, const Run& run) {
   config.device = run.device;
   config.chunk = run.chunk;
   config.threads = run.threads;
+  config.batch_invariant = run.batch_invariant;
   auto report = evaluate_logits(config, test.folder + "/expected.safetensors");
   EXPECT_TRUE(report.ok()) << message_of(report.status());
   return report.ok() ? std::move(*report) : LogitsReport{};
@@ -96,15 +106,17 @@ void expect_same_bits(const LogitsReport& a, const LogitsReport& b, const std::s
 class Oracle : public testing::TestWithParam<Case> {};
 
 TEST_P(Oracle, Float32InOnePieceInChunksAndTokenByToken) {
-  const LogitsReport whole = evaluate(GetParam(), {});
+  if (device_under_test() != "cpu") expect_right(evaluate(GetParam(), {}));
+  const LogitsReport whole = evaluate(GetParam(), {.batch_invariant = true});
   expect_right(whole);
   for (const int32_t chunk : {7, 1}) {
-    const LogitsReport pieces = evaluate(GetParam(), {.chunk = chunk});
+    const LogitsReport pieces = evaluate(GetParam(), {.chunk = chunk, .batch_invariant = true});
     expect_right(pieces);
     expect_same_bits(whole, pieces, "chunks of " + std::to_string(chunk));
   }
 }
 
+/// On a GPU: two runs do.
 TEST_P(Oracle, OneThreadAndTwoGiveTheSameBits) {
   expect_same_bits(evaluate(GetParam(), {.threads = 1}), evaluate(GetParam(), {.threads = 2}),
                    "1 and 2 threads");
@@ -114,7 +126,7 @@ TEST_P(Oracle, NoKernelFallsBackToRef) {
   for (const char* dtype : {"float32", "bfloat16"}) {
     const LogitsReport report = evaluate(GetParam(), {.dtype = dtype});
     EXPECT_FALSE(report.kernels.empty());
-    EXPECT_THAT(report.kernels, testing::Each(testing::StartsWith("cpu."))) << dtype;
+    EXPECT_THAT(report.kernels, testing::Each(testing::StartsWith(device_under_test() + "."))) << dtype;
   }
 }
 

@@ -221,6 +221,23 @@ def stage_portable():
                        RESULTS / "portable.log") else FAIL
 
 
+def stage_cuda():
+    """The GPU backend compiles and needs glibc alone besides the driver; tools/gpu_check runs it where there is a GPU."""
+    if shutil.which("nvcc") is None:
+        toolkit = pathlib.Path("/usr/local/cuda/bin")
+        if not (toolkit / "nvcc").exists():
+            note("    skipped: no nvcc on PATH or in /usr/local/cuda/bin")
+            return Count(skipped=1)
+        os.environ["PATH"] += os.pathsep + str(toolkit)
+    if not build("cuda", "hadal", "hadal_cuda", "hadal_cuda_test", "hadal_oracle_test"):
+        return FAIL
+    count = Count()
+    for name in ("hadal", "libhadal_cuda.so", "hadal_cuda_test", "hadal_oracle_test"):
+        ok = run([sys.executable, "tools/check_portable.py", str(BUILD / "cuda" / name)], RESULTS / f"cuda-{name}.log")
+        count += PASS if ok else FAIL
+    return count
+
+
 def fuzz_targets():
     return sorted("fuzz_" + source.name.removesuffix("_fuzz.cc") for source in (ROOT / "fuzz").glob("*_fuzz.cc"))
 
@@ -276,7 +293,8 @@ def stage_soak():
 
 
 STAGES = {"layers": stage_layers, "release": stage_release, "isa": stage_isa, "e2e": stage_e2e, "tools": stage_tools,
-          "asan": stage_asan, "corpora": stage_corpora, "tsan": stage_tsan, "portable": stage_portable}
+          "asan": stage_asan, "corpora": stage_corpora, "tsan": stage_tsan, "portable": stage_portable,
+          "cuda": stage_cuda}
 FULL_STAGES = {"tsan_kernels": stage_tsan_kernels, "coverage": stage_coverage, "fuzz": stage_fuzz,
                "planted": stage_planted, "mutants": stage_mutants, "soak": stage_soak}
 

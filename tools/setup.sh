@@ -25,6 +25,37 @@ ensure_packages() {
     die "apt-get install failed: ${missing[*]}"
 }
 
+# find_nvcc: its path, on PATH or where NVIDIA's packages put it; fails without one of CUDA 12.8 or later.
+find_nvcc() {
+  local nvcc release
+  nvcc=$(command -v nvcc) || nvcc=/usr/local/cuda/bin/nvcc
+  release=$("$nvcc" --version 2>/dev/null | sed -n 's/.*release \([0-9.]*\).*/\1/p')
+  [[ -n $release && $(printf '%s\n' 12.8 "$release" | sort -V | head -n 1) == 12.8 ]] || return 1
+  echo "$nvcc"
+}
+
+# choose_preset [--cuda]: sets PRESET and TARGETS and says in one line why. With --cuda the GPU backend is built whatever is
+# found here; without, where there is a GPU and an nvcc for it.
+choose_preset() {
+  local nvcc
+  PRESET=release TARGETS=(hadal)
+  if nvcc=$(find_nvcc); then
+    if [[ ${1:-} == --cuda || -e /dev/nvidiactl ]] || nvidia-smi >/dev/null 2>&1; then
+      PRESET=cuda TARGETS=(hadal hadal_cuda)
+      export PATH=$PATH:${nvcc%/*}
+      say "preset cuda, with the GPU backend ($nvcc)"
+    else
+      say "preset release, for the CPU: no GPU was found (--cuda builds for one all the same)"
+    fi
+  elif [[ ${1:-} == --cuda ]]; then
+    die "--cuda needs nvcc of CUDA 12.8 or later, on PATH or in /usr/local/cuda/bin"
+  elif [[ -e /dev/nvidiactl ]]; then
+    say "preset release, for the CPU: there is a GPU but no nvcc of CUDA 12.8 or later"
+  else
+    say "preset release, for the CPU: neither a GPU nor an nvcc was found"
+  fi
+}
+
 # build_preset PRESET [target...]
 build_preset() {
   local preset=$1

@@ -7,6 +7,7 @@
 
 #include "kernels/ref/elements.h"
 #include "kernels/ref/ref_backend.h"
+#include "kernels/testing/pinned_pool.h"
 #include "kernels/testing/twin.h"
 
 namespace hadal::testing {
@@ -86,6 +87,81 @@ TEST(TwinHarness, CatchesAWorkspaceOverrun) {
         return oracle->run(device, stream, kind, args, error);
       });
   EXPECT_THAT(twins_of(OpKind::kLinear, api).failures[0], HasSubstr("beyond its workspace"));
+}
+
+/// ref as a backend with memory of its own, which counts what goes there.
+int g_to_device = 0;
+int g_finished = 0;
+int g_batch_invariant = 0;
+BackendApi with_device_memory() {
+  BackendApi api = *oracle;
+  g_to_device = g_finished = g_batch_invariant = 0;
+  api.open = [](const BackendOptions* options, BackendDevice** device, BackendError* error) {
+    g_batch_invariant += options->batch_invariant;
+    return oracle->open(options, device, error);
+  };
+  api.facts = [](BackendDevice* device, BackendFacts* facts) {
+    oracle->facts(device, facts);
+    facts->host_memory = 0;
+  };
+  api.copy = [](BackendDevice* device, BackendStream* stream, void* to, const void* from, uint64_t bytes,
+                CopyKind kind, BackendError* error) {
+    g_to_device += kind == CopyKind::kHostToDevice ? 1 : 0;
+    return oracle->copy(device, stream, to, from, bytes, kind, error);
+  };
+  api.finish_prepare = [](BackendDevice*, BackendLoadReport*, BackendError*) {
+    ++g_finished;
+    return 0;
+  };
+  return api;
+}
+
+TEST(TwinHarness, WorkspaceOfADeviceIsItsOwnMemory) {
+  BackendApi api = with_device_memory();
+  const Cases cases = cases_of(OpKind::kLinear, CaseSet::kOdd);
+  EXPECT_THAT(run_twins(cases, {{.api = &api, .batch_invariant = true}}).failures, IsEmpty());
+  EXPECT_EQ(g_to_device, static_cast<int>(cases.size()));
+  EXPECT_EQ(g_finished, static_cast<int>(cases.size()));
+  EXPECT_EQ(g_batch_invariant, 1);
+}
+
+TEST(TwinHarness, CatchesAnOverrunInDeviceMemory) {
+  BackendApi api = with_device_memory();
+  api.run = [](BackendDevice* device, BackendStream* stream, OpKind kind, const void* args,
+               BackendError* error) {
+    const Workspace& workspace = static_cast<const LinearArgs*>(args)->workspace;
+    static_cast<char*>(workspace.data)[workspace.bytes] = 0;
+    return oracle->run(device, stream, kind, args, error);
+  };
+  EXPECT_THAT(twins_of(OpKind::kLinear, api).failures[0], HasSubstr("beyond its workspace"));
+}
+
+TEST(TwinHarness, OracleOnSeveralThreadsIsTheSame) {
+  const Cases cases = cases_of(OpKind::kRouteExperts, CaseSet::kOdd);
+  const TwinReport report = run_twins(cases, {{.api = oracle}}, {.threads = 3});
+  EXPECT_EQ(report.cases, static_cast<int>(cases.size()));
+  EXPECT_THAT(report.failures, IsEmpty());
+}
+
+TEST(PinnedPool, ReusesPiecesOfASizeAndKnowsItsOwn) {
+  BackendOptions options;
+  BackendDevice* device = nullptr;
+  BackendError error{};
+  ASSERT_EQ(oracle->open(&options, &device, &error), 0);
+  auto pool_owned = std::make_unique<PinnedPool>(oracle, device);
+  PinnedPool& pool = *pool_owned;
+  void* small = pool.allocate(1);
+  void* other = pool.allocate(64);
+  void* large = pool.allocate(100 << 20);  // more than a chunk
+  EXPECT_EQ(reinterpret_cast<uintptr_t>(small) % 64, 0u);
+  EXPECT_EQ(static_cast<char*>(other), static_cast<char*>(small) + 64);
+  ASSERT_NE(large, nullptr);
+  static_cast<char*>(large)[(100 << 20) - 1] = 1;
+  EXPECT_TRUE(pool.release(small, 1));
+  EXPECT_EQ(pool.allocate(33), small);
+  EXPECT_FALSE(pool.release(&options, 8));
+  pool_owned.reset();
+  oracle->close(device);
 }
 
 TEST(TwinHarness, CatchesADependenceOnTheBatch) {

@@ -15,7 +15,7 @@ struct WriteCase {
   CacheSpec spec;
   int64_t values, rope_values;
   HostMat first, second;  // latent and k_rope, or k and v
-  std::vector<int32_t> slots;
+  TestVector<int32_t> slots;
 };
 
 WriteCase make_write(Random& random, const CacheSpec& spec, DType in, int64_t first, int64_t second,
@@ -114,8 +114,8 @@ Cases copy_blocks_cases(CaseSet set) {
                                 CacheData cache(spec, kBlocks, kBlockTokens, set == CaseSet::kOdd ? 37 : 512,
                                                 6);
                                 cache.fill(random);
-                                const int32_t pairs[] = {2, 1, 5, 6};
-                                const CopyBlocksArgs args{cache.layer(), pairs, 2};
+                                const TestVector<int32_t> pairs = {2, 1, 5, 6};
+                                const CopyBlocksArgs args{cache.layer(), pairs.data(), 2};
                                 RETURN_IF_ERROR(backend.run(OpKind::kCopyBlocks, args));
                                 const auto& bytes = cache.bytes();
                                 Output output{"cache", static_cast<int64_t>(bytes.size()), 0, 0, {}, true};

@@ -19,12 +19,12 @@ struct RouteCase {
   int32_t normalise;
   float scaling;
   HostMat logits;
-  std::vector<float> bias;
+  TestVector<float> bias;
 };
 
 StatusOr<Outputs> run_route(const RouteCase& one, TestBackend& backend, Slice slice) {
-  std::vector<int32_t> ids(static_cast<size_t>(slice.count * one.shape.top_k), -7);
-  std::vector<float> weights(ids.size(), NAN);
+  TestVector<int32_t> ids(static_cast<size_t>(slice.count * one.shape.top_k), -7);
+  TestVector<float> weights(ids.size(), NAN);
   RETURN_IF_ERROR(backend.run(OpKind::kRouteExperts,
                               RouteExpertsArgs{.logits = one.logits.mat(slice.first, slice.count),
                                                .bias = one.bias.empty() ? nullptr : one.bias.data(),
@@ -41,7 +41,8 @@ StatusOr<Outputs> run_route(const RouteCase& one, TestBackend& backend, Slice sl
   outputs.push_back({"ids", one.shape.top_k, 0, 0, std::vector<float>(ids.begin(), ids.end()), true});
   // exp of a few ulp, and a sum over the experts in the denominator
   const double relative = (64 + 8 * std::sqrt(static_cast<double>(one.shape.experts))) * kRoundoff;
-  outputs.push_back({"weights", one.shape.top_k, 1e-30, relative, std::move(weights), true});
+  outputs.push_back({"weights", one.shape.top_k, 1e-30, relative,
+                     std::vector<float>(weights.begin(), weights.end()), true});
   return outputs;
 }
 
@@ -54,7 +55,7 @@ void add_route(Cases& cases, Random& random, const RouteShape& shape, ScoringFun
       logits.put(r, e, static_cast<float>(random.below(193) - 96) / 32.0f);
     }
   }
-  std::vector<float> bias;
+  TestVector<float> bias;
   if (method == TopkMethod::kNoauxTc) {
     for (int64_t e = 0; e < shape.experts; ++e)
       bias.push_back(random.signed_unit() - (e % 5 == 0 ? 2.0f : 0.0f));
@@ -81,8 +82,8 @@ struct MoeCase {
   MoeShape shape;
   HostMat x;
   std::vector<WeightData> weights;
-  std::vector<int32_t> ids;
-  std::vector<float> gates;
+  TestVector<int32_t> ids;
+  TestVector<float> gates;
 };
 
 /// Gate, up and down have deviation (inner length)^-1/2, so that all values stay about 1.

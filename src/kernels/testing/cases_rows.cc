@@ -77,7 +77,7 @@ Cases embed_cases(CaseSet set) {
     for_shapes(set, [&](int64_t rows, int64_t cols, DType in, DType out) {
       if (in != DType::kF32) return;  // one pass over the shapes is enough
       const HostMat values = HostMat::normal(random, table, vocab, cols, 1.0f);
-      std::vector<int32_t> ids;
+      TestVector<int32_t> ids;
       for (int64_t r = 0; r < rows; ++r) ids.push_back(static_cast<int32_t>(random.below(vocab)));
       cases.push_back(
           make_case(OpKind::kEmbed, shape_name("embed", rows, cols, table, out), rows,
@@ -98,7 +98,7 @@ Cases gather_cases(CaseSet set) {
   for_shapes(set, [&](int64_t rows, int64_t cols, DType in, DType out) {
     if (in != out) return;
     const HostMat values = HostMat::normal(random, in, 2 * rows, cols, 1.0f, 2);
-    std::vector<int32_t> picked;
+    TestVector<int32_t> picked;
     for (int64_t r = 0; r < rows; ++r) picked.push_back(static_cast<int32_t>(random.below(2 * rows)));
     cases.push_back(make_case(OpKind::kGather, shape_name("gather", rows, cols, in, out), rows,
                               [=](TestBackend& backend, Slice slice) -> StatusOr<Outputs> {
@@ -192,7 +192,7 @@ Cases rope_cases(CaseSet set) {
     for (RopeLayout layout : {RopeLayout::kInterleaved, RopeLayout::kHalfSplit}) {
       const HostMat x =
           HostMat::normal(random, DType::kF32, rows, int64_t{shape.heads} * shape.head_stride, 1.0f, 3);
-      std::vector<float> table;
+      TestVector<float> table;
       for (int64_t p = 0; p < positions; ++p) {
         for (int32_t i = 0; i < shape.dim; ++i) {
           const double angle =
@@ -200,7 +200,7 @@ Cases rope_cases(CaseSet set) {
           table.push_back(static_cast<float>(i < shape.dim / 2 ? std::cos(angle) : std::sin(angle)));
         }
       }
-      std::vector<int32_t> at;
+      TestVector<int32_t> at;
       for (int64_t r = 0; r < rows; ++r) at.push_back(static_cast<int32_t>(random.below(positions)));
       cases.push_back(make_case(
           OpKind::kRope,
@@ -232,7 +232,7 @@ Cases take_tokens_cases(CaseSet set) {
   Cases cases;
   for (int64_t rows : set == CaseSet::kOdd ? std::vector<int64_t>{1, 3, 65} : std::vector<int64_t>{256}) {
     const auto run = [](TestBackend& backend, Slice slice) -> StatusOr<Outputs> {
-      std::vector<int32_t> ids, from, sampled;
+      TestVector<int32_t> ids, from, sampled;
       for (int64_t i = slice.first; i < slice.first + slice.count; ++i) {
         ids.push_back(static_cast<int32_t>(100 + i));
         from.push_back(i % 3 == 0 ? -1 : static_cast<int32_t>(slice.first + slice.count - 1 - i));

@@ -11,16 +11,16 @@ constexpr int32_t kTopStride = 6;
 
 struct SampleCase {
   HostMat logits;
-  std::vector<SampleRow> rows;
-  std::vector<int32_t> prompt, output, bias_ids;
-  std::vector<float> bias_values;
-  std::vector<uint32_t> mask;
+  TestVector<SampleRow> rows;
+  TestVector<int32_t> prompt, output, bias_ids;
+  TestVector<float> bias_values;
+  TestVector<uint32_t> mask;
 };
 
 StatusOr<Outputs> run_sample(const SampleCase& one, TestBackend& backend, Slice slice) {
   const auto count = static_cast<size_t>(slice.count);
-  std::vector<int32_t> tokens(count, -7), ranks(count, -7), top_ids(count * kTopStride, -7);
-  std::vector<float> logprobs(count, -7), top_logprobs(count * kTopStride, -7);
+  TestVector<int32_t> tokens(count, -7), ranks(count, -7), top_ids(count * kTopStride, -7);
+  TestVector<float> logprobs(count, -7), top_logprobs(count * kTopStride, -7);
   RETURN_IF_ERROR(backend.run(OpKind::kSample, SampleArgs{.logits = one.logits.mat(slice.first, slice.count),
                                                           .rows = one.rows.data() + slice.first,
                                                           .tokens = tokens.data(),
@@ -38,16 +38,14 @@ StatusOr<Outputs> run_sample(const SampleCase& one, TestBackend& backend, Slice 
       top_logprobs[r * kTopStride + i] = -7;
     }
   }
-  const auto floats = [](const std::vector<int32_t>& values) {
-    return std::vector<float>(values.begin(), values.end());
-  };
+  const auto floats = [](const auto& values) { return std::vector<float>(values.begin(), values.end()); };
   const double absolute = sum_tolerance(one.logits.cols(), 1e-3);
   Outputs outputs;
   outputs.push_back({"tokens", 1, 0, 0, floats(tokens), true});
-  outputs.push_back({"logprobs", 1, absolute, 32 * kRoundoff, logprobs, true});
+  outputs.push_back({"logprobs", 1, absolute, 32 * kRoundoff, floats(logprobs), true});
   outputs.push_back({"ranks", 1, 0, 0, floats(ranks), true});
   outputs.push_back({"top ids", kTopStride, 0, 0, floats(top_ids), true});
-  outputs.push_back({"top logprobs", kTopStride, absolute, 32 * kRoundoff, top_logprobs, true});
+  outputs.push_back({"top logprobs", kTopStride, absolute, 32 * kRoundoff, floats(top_logprobs), true});
   return outputs;
 }
 

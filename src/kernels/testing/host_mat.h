@@ -9,6 +9,7 @@
 
 #include "kernels/api/types.h"
 #include "kernels/testing/random.h"
+#include "kernels/testing/test_memory.h"
 
 namespace hadal::testing {
 
@@ -37,9 +38,9 @@ class HostMat {
   int64_t cols_ = 0;
   int64_t stride_ = 0;
   // Offset and not a pointer, so that copying a HostMat copies its contents; the vector's alignment is the
-  // heap's (16).
+  // heap's (16) or better.
   int64_t offset_ = 0;
-  std::vector<uint8_t> bytes_;
+  TestVector<uint8_t> bytes_;
 };
 
 }  // namespace hadal::testing

@@ -9,6 +9,7 @@
 #include "kernels/api/types.h"
 #include "kernels/testing/op_case.h"
 #include "kernels/testing/random.h"
+#include "kernels/testing/test_memory.h"
 
 namespace hadal::testing {
 
@@ -22,8 +23,8 @@ struct SegmentSpec {
 struct BatchView {
   BatchMeta batch;
   GroupMeta group;
-  std::vector<int32_t> positions, query_start, context_len, slots, block_table;
-  std::vector<uint8_t> form;
+  TestVector<int32_t> positions, query_start, context_len, slots, block_table;
+  TestVector<uint8_t> form;
 };
 
 class PagedBatch {
@@ -64,8 +65,8 @@ class CacheData {
   /// Every record of every block but the null one: about normal as read back.
   void fill(Random& random);
   CacheLayer layer() const;
-  std::vector<uint8_t>& bytes() { return bytes_; }
-  const std::vector<uint8_t>& bytes() const { return bytes_; }
+  TestVector<uint8_t>& bytes() { return bytes_; }
+  const TestVector<uint8_t>& bytes() const { return bytes_; }
   int64_t record_bytes() const { return record_bytes_; }
   uint8_t* record(int64_t slot) const;
 
@@ -74,7 +75,7 @@ class CacheData {
   int32_t blocks_;
   int32_t block_tokens_;
   int64_t values_, rope_values_, record_bytes_, token_bytes_, block_stride_;
-  std::vector<uint8_t> bytes_;
+  TestVector<uint8_t> bytes_;
 };
 
 }  // namespace hadal::testing

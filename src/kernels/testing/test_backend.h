@@ -1,5 +1,6 @@
 // A backend as kernel tests drive it: straight through the C table, so that no other room is needed. Every op
-// gets a workspace of exactly the bytes it asks for, followed by a guard that must come back untouched.
+// gets a workspace of exactly the bytes it asks for, in the device's memory, filled with NaN and followed by
+// a guard that must come back untouched.
 //
 // Threads: one. A failed open or prepare ends in a Status with the backend's message.
 #pragma once
@@ -34,21 +35,24 @@ class TestGroup {
 
 class TestBackend {
  public:
-  /// `isa` empty: the backend's choice.
+  /// `isa` empty: the backend's choice. `batch_invariant`: BackendOptions::batch_invariant.
   static StatusOr<std::unique_ptr<TestBackend>> open(const BackendApi* api, const std::string& isa = "",
-                                                     int32_t threads = 1);
+                                                     int32_t threads = 1, bool batch_invariant = false);
   ~TestBackend();
   TestBackend(const TestBackend&) = delete;
   TestBackend& operator=(const TestBackend&) = delete;
 
   std::string name() const;
+  /// The group is whole when this returns.
   StatusOr<TestGroup> prepare(const WeightGroup& group);
   bool supports(OpKind kind, const void* args) const { return api_->supports(device_, kind, args) != 0; }
 
   template <typename Args>
   Status run(OpKind kind, Args args) {
+    workspace_ = {};
     if constexpr (requires { args.workspace; }) {
-      args.workspace = make_workspace(api_->workspace_bytes(device_, kind, &args));
+      RETURN_IF_ERROR(make_workspace(api_->workspace_bytes(device_, kind, &args)));
+      args.workspace = workspace_;
     }
     return run_checked(kind, &args);
   }
@@ -62,13 +66,17 @@ class TestBackend {
 
  private:
   friend class TestGroup;
-  TestBackend(const BackendApi* api, BackendDevice* device) : api_(api), device_(device) {}
-  Workspace make_workspace(uint64_t bytes);
+  TestBackend(const BackendApi* api, BackendDevice* device);
+  Status make_workspace(uint64_t bytes);
+  Status copy(void* to, const void* from, uint64_t bytes, CopyKind kind);
   Status run_checked(OpKind kind, const void* args);
 
   const BackendApi* api_;
   BackendDevice* device_;
-  std::vector<uint8_t> memory_;
+  bool host_memory_ = true;
+  std::vector<uint8_t> memory_;    // of the workspace, or what is copied there
+  void* device_memory_ = nullptr;  // grows as needed
+  uint64_t device_memory_bytes_ = 0;
   Workspace workspace_;
 };
 

@@ -1,9 +1,11 @@
 #include "kernels/testing/twin.h"
 
 #include <algorithm>
+#include <atomic>
 #include <bit>
 #include <cmath>
 #include <set>
+#include <thread>
 
 #include "kernels/ref/ref_backend.h"
 
@@ -102,7 +104,7 @@ void add_kernels(const TestBackend& backend, TwinReport& report) {
 }
 
 std::unique_ptr<TestBackend> open_or_report(const TwinTarget& target, int32_t threads, TwinReport& report) {
-  auto backend = TestBackend::open(target.api, target.isa, threads);
+  auto backend = TestBackend::open(target.api, target.isa, threads, target.batch_invariant);
   if (backend.ok()) {
     (*backend)->tensor_cores = target.tensor_cores;
     return std::move(*backend);
@@ -112,28 +114,47 @@ std::unique_ptr<TestBackend> open_or_report(const TwinTarget& target, int32_t th
   return nullptr;
 }
 
+/// What the oracle says of every case.
+std::vector<StatusOr<Outputs>> expected_of(const Cases& cases, const TwinOracle& oracle) {
+  std::vector<StatusOr<Outputs>> expected(cases.size(), StatusOr<Outputs>(internal_error("not run")));
+  std::atomic<size_t> next{0};
+  const auto work = [&] {
+    auto backend = TestBackend::open(oracle.api == nullptr ? ref_backend() : oracle.api);
+    for (size_t i = next++; i < cases.size(); i = next++) {
+      if (!backend.ok()) {
+        expected[i] = backend.status();
+        continue;
+      }
+      expected[i] = cases[i]->run(**backend, {0, cases[i]->rows()});
+    }
+  };
+  std::vector<std::thread> others;
+  for (int i = 1; i < oracle.threads; ++i) others.emplace_back(work);
+  work();
+  for (std::thread& other : others) other.join();
+  return expected;
+}
+
 }  // namespace
 
-TwinReport run_twins(const Cases& cases, const std::vector<TwinTarget>& targets) {
+TwinReport run_twins(const Cases& cases, const std::vector<TwinTarget>& targets, const TwinOracle& oracle) {
   TwinReport report;
-  auto oracle = open_or_report({ref_backend(), "", false}, 1, report);
-  if (oracle == nullptr) return report;
   std::vector<std::unique_ptr<TestBackend>> backends;
   for (const TwinTarget& target : targets) {
     auto backend = open_or_report(target, 2, report);
     if (backend == nullptr) return report;
     backends.push_back(std::move(backend));
   }
-  for (const auto& one : cases) {
-    const Slice all{0, one->rows()};
-    const StatusOr<Outputs> expected = one->run(*oracle, all);
-    Judge oracle_judge(report, "ref: " + one->name());
-    if (!oracle_judge.take(expected)) continue;
+  const auto expected = expected_of(cases, oracle);
+  for (size_t i = 0; i < cases.size(); ++i) {
+    const OpCase& one = *cases[i];
+    Judge oracle_judge(report, "ref: " + one.name());
+    if (!oracle_judge.take(expected[i])) continue;
     for (const auto& backend : backends) {
       ++report.cases;
-      Judge judge(report, backend->name() + ": " + one->name());
-      const StatusOr<Outputs> actual = one->run(*backend, all);
-      if (judge.take(actual)) compare(*actual, *expected, judge);
+      Judge judge(report, backend->name() + ": " + one.name());
+      const StatusOr<Outputs> actual = one.run(*backend, {0, one.rows()});
+      if (judge.take(actual)) compare(*actual, *expected[i], judge);
     }
   }
   for (const auto& backend : backends) add_kernels(*backend, report);

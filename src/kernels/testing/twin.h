@@ -27,10 +27,18 @@ struct TwinTarget {
   const BackendApi* api = nullptr;
   std::string isa;
   bool tensor_cores = false;  // TestBackend::tensor_cores
+  bool batch_invariant = false;
+};
+
+/// What the targets are held against; its cases are shared out among `threads`.
+struct TwinOracle {
+  const BackendApi* api = nullptr;  // null: ref
+  int threads = 1;
 };
 
 /// Every case on the oracle once and on each target.
-TwinReport run_twins(const Cases& cases, const std::vector<TwinTarget>& targets);
+TwinReport run_twins(const Cases& cases, const std::vector<TwinTarget>& targets,
+                     const TwinOracle& oracle = {});
 
 /// Bitwise: 1 thread = 2 threads; a row alone, chunks of 7 and halves = the whole.
 TwinReport run_invariance(const Cases& cases, const TwinTarget& target);
