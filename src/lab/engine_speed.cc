@@ -178,6 +178,7 @@ StatusOr<BenchReport> bench_engine(const BenchOptions& options) {
   }
   EngineConfig config = options.engine;
   config.skip_tokenizer = true;
+  config.enable_prefix_caching = false;  // every round computes its prompts
   config.max_num_seqs = std::max(config.max_num_seqs, options.batch);
   config.max_model_len = options.prompt_tokens + options.output_tokens;
   const int32_t blocks_each = (config.max_model_len + config.block_size - 1) / config.block_size + 1;

@@ -138,8 +138,9 @@ struct CacheLayer {
 ///
 /// A step that is captured into a graph is replayed with other values in the arrays: then the numbers here
 /// are the bucket's (num_tokens = num_segments = num_output_segments, max_query_len 1, max_context the
-/// largest there can be), segments behind the real ones have context_len 0 (a kernel reads and writes nothing
-/// for them), `live_tokens` says how many rows are real, and the host mirrors are null.
+/// largest there can be), segments behind the real ones have context_len 0 (a kernel reads nothing for them,
+/// and what it leaves in their rows is unspecified, but finite), `live_tokens` says how many rows are real,
+/// and the host mirrors are null.
 struct BatchMeta {
   int32_t num_tokens = 0;
   int32_t num_segments = 0;

@@ -179,6 +179,10 @@ Cases moe_experts_cases(CaseSet set) {
     const WeightSpec fp8{.format = WeightFormat::kFp8Block};
     for (const WeightSpec& spec : {bf16, fp8, awq}) {
       add_moe(cases, random, {3, 2048, 1408, 3, 2}, spec, DType::kBF16);
+      // few, many and very many tokens an expert: kernels differ by that
+      for (const MoeShape& shape :
+           {MoeShape{17, 256, 384, 8, 2}, {100, 256, 384, 8, 2}, {300, 256, 384, 3, 2}})
+        add_moe(cases, random, shape, spec, DType::kBF16);
     }
     add_moe(cases, random, {1, 2048, 1408, 2, 2}, bf16, DType::kF32);
     return cases;
