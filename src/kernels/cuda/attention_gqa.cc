@@ -41,7 +41,7 @@ int64_t target_blocks(const CudaDevice& device) { return 2 * int64_t{device.sm_c
 /// its keys in one order.
 int32_t splits_of(const CudaDevice& device, const GqaAttentionArgs& args, int64_t row_tiles) {
   if (device.batch_invariant) return 1;
-  constexpr int64_t kSplitTokens = 256;
+  constexpr int64_t kSplitTokens = 128;
   const int64_t blocks = std::max<int64_t>(1, row_tiles * args.batch->num_output_segments * args.kv_heads);
   const int64_t useful = ceil_div(std::max(1, args.batch->max_context), kSplitTokens);
   return static_cast<int32_t>(std::clamp<int64_t>(target_blocks(device) / blocks, 1, useful));

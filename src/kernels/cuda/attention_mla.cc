@@ -80,7 +80,7 @@ int64_t output_rows(const MlaAttentionArgs& args) {
 int32_t splits_of(const CudaDevice& device, const MlaAttentionArgs& args, const DecodePlan& plan,
                   int64_t rows) {
   if (device.batch_invariant) return 1;
-  constexpr int64_t kSplitTokens = 256;
+  constexpr int64_t kSplitTokens = 64;
   const int64_t blocks = std::min(rows, plan.rows) * ((args.shape.heads + 15) / 16);
   const int64_t useful = (std::max(1, args.batch->max_context) + kSplitTokens - 1) / kSplitTokens;
   return static_cast<int32_t>(std::clamp<int64_t>(plan.blocks / blocks, 1, useful));

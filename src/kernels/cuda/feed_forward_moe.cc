@@ -3,6 +3,7 @@
 
 #include "kernels/cuda/alignment.h"
 #include "kernels/cuda/kernels/route.h"
+#include "kernels/cuda/linear.h"
 #include "kernels/cuda/moe_plan.h"
 #include "kernels/cuda/ops.h"
 #include "kernels/cuda/route.h"
@@ -107,15 +108,26 @@ uint64_t moe_block_workspace(const CudaDevice& device, const MoeBlockArgs& args)
   return block_work_of(args, work) ? moe_scratch_bytes(device, work) : 0;
 }
 
+/// Logits and choice: in one kernel for a decode step; a prompt's many rows are a matrix product of its own.
+Status run_router(CudaDevice& device, cudaStream_t stream, const MoeBlockArgs& args) {
+  constexpr int64_t kProductRows = 256;
+  const WeightRef& gate = weight_of(args.gate);
+  if (args.x.rows > kProductRows && gate.dtype == DType::kBF16 && rows_aligned(args.x) &&
+      !device.batch_invariant) {
+    RETURN_IF_ERROR(launch_linear(device, stream, args.x, gate, args.route.logits, 0, {}));
+    return route_experts(device, stream, args.route);
+  }
+  device.note("cuda.router");
+  return check(launch_router(stream, args.x, gate, args.route), "launching the router");
+}
+
 Status moe_block(CudaDevice& device, cudaStream_t stream, const MoeBlockArgs& args) {
   MoeWork work;
   if (!block_work_of(args, work)) return unimplemented("moe_block: not these shapes, dtypes and formats");
   RETURN_IF_ERROR(check_experts(routed_part(args), work.routed));
   RETURN_IF_ERROR(check_route(args.route));
   if (args.x.rows == 0) return OkStatus();
-  device.note("cuda.router");
-  RETURN_IF_ERROR(
-      check(launch_router(stream, args.x, weight_of(args.gate), args.route), "launching the router"));
+  RETURN_IF_ERROR(run_router(device, stream, args));
   return run_moe(device, stream, work, moe_path(device, work), args.workspace);
 }
 

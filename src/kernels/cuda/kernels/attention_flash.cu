@@ -9,7 +9,7 @@ namespace {
 
 constexpr int kThreads = 128;
 constexpr int kTile = kAttentionTile;
-constexpr int kMinSplitTiles = 4;
+constexpr int kMinSplitTiles = 2;
 constexpr float kLog2E = 1.4426950408889634f;
 
 /// Keys and values of one tile lie in shared memory as [64][kDim + 8]: rows 16 (mod 128) bytes apart, so that

@@ -11,7 +11,12 @@ constexpr int kTile = kAttentionTile;
 constexpr int kPitch = kMlaWidth + 8;  // rows 16 (mod 128) bytes apart: matrix loads without bank conflicts
 constexpr int kScorePitch = kTile + 4;
 constexpr int kAttendThreads = 256;
-constexpr int kMinSplitTiles = 4;
+constexpr int kMinSplitTiles = 1;
+
+/// Tiles that a split of a row takes; what attends and what merges agree on it.
+__device__ __forceinline__ int tiles_of_split(int all, int splits) {
+  return max(kMinSplitTiles, (all + splits - 1) / splits);
+}
 
 /// latent[r, c] = sum over i of q[r, i] * kv_b[head's row i, c]: 16 rows, 128 columns a block of four warps.
 constexpr int kAbsorbColumns = 128;
@@ -121,17 +126,11 @@ __global__ void __launch_bounds__(kAttendThreads, 1) attend_kernel(const MlaDeco
   if (place.segment < 0 || place.segment >= p.batch.num_output_segments) return;
   const int last = place.position + 1;
   const int all = (last + kTile - 1) / kTile;
-  const int share = p.splits > 1 ? max(kMinSplitTiles, (all + p.splits - 1) / p.splits) : all;
+  const int share = tiles_of_split(all, p.splits);
   int tile = split * share;
   const int end = min(all, tile + share);
   const int64_t query = (int64_t{row} * p.shape.heads + head);
-  if (tile >= end) {  // neutral
-    for (int h = threadIdx.x; h < heads; h += kAttendThreads) {
-      p.states[((query + h) * p.splits + split) * 2] = -INFINITY;
-      p.states[((query + h) * p.splits + split) * 2 + 1] = 0;
-    }
-    return;
-  }
+  if (tile >= end) return;  // the output kernel knows how many splits have keys
   const int32_t* table = p.batch.block_table + int64_t{place.segment} * p.batch.table_stride;
   const auto* from = static_cast<const __nv_bfloat16*>(p.queries) + query * kMlaWidth;
   for (int i = threadIdx.x; i < 16 * (kMlaWidth / 8); i += kAttendThreads) {
@@ -249,7 +248,7 @@ __global__ void __launch_bounds__(kAttendThreads, 1) attend_kernel(const MlaDeco
 // takes 8 t ... 8 t + 7 of each 32, so that it reads 16 bytes of kv_b at once.
 constexpr int kLatentPitch = kMlaLatent + 8;
 
-__global__ void __launch_bounds__(128) output_kernel(const MlaDecode p) {
+__global__ void __launch_bounds__(128) output_kernel(const MlaDecode p, int columns) {
   __shared__ __align__(16) __nv_bfloat16 latents[16 * kLatentPitch];
   __shared__ bool live[16];
   const int head = blockIdx.x, base = static_cast<int>(blockIdx.y) * 16;
@@ -263,18 +262,19 @@ __global__ void __launch_bounds__(128) output_kernel(const MlaDecode p) {
     // rows of no segment get zeros, those of prompts are left alone
     if (lane == 0) live[r] = row < p.rows && (mine || place.segment < 0);
     const int64_t at = (int64_t{row} * s.heads + head) * p.splits;
+    const int all = (place.position + kTile) / kTile, share = tiles_of_split(all, p.splits);
+    const int splits = (all + share - 1) / share;
     float top = -INFINITY, weight = 0;
     if (mine) {
-      for (int i = 0; i < p.splits; ++i) top = fmaxf(top, p.states[(at + i) * 2]);
-      for (int i = 0; i < p.splits; ++i)
+      for (int i = 0; i < splits; ++i) top = fmaxf(top, p.states[(at + i) * 2]);
+      for (int i = 0; i < splits; ++i)
         weight += p.states[(at + i) * 2 + 1] * exp2f(p.states[(at + i) * 2] - top);
     }
     float sums[kMlaLatent / 32] = {};
     if (mine) {
-      for (int i = 0; i < p.splits; ++i) {
-        const float state = p.states[(at + i) * 2];
-        if (state == -INFINITY) continue;  // an empty split wrote no sums
-        const float factor = exp2f(state - top) / weight;
+#pragma unroll 4
+      for (int i = 0; i < splits; ++i) {
+        const float factor = exp2f(p.states[(at + i) * 2] - top) / weight;
 #pragma unroll
         for (int c = 0; c < kMlaLatent / 64; ++c) {
           const float2 pair =
@@ -292,7 +292,8 @@ __global__ void __launch_bounds__(128) output_kernel(const MlaDecode p) {
   __syncthreads();
   const auto* kv_b =
       static_cast<const __nv_bfloat16*>(p.kv_b) + (int64_t{head} * (s.nope + s.v) + s.nope) * kMlaLatent;
-  for (int n = warp * 8; n < s.v; n += 32) {
+  const int first_column = static_cast<int>(blockIdx.z) * columns;
+  for (int n = first_column + warp * 8; n < min(s.v, first_column + columns); n += 32) {
     float d[4] = {};
 #pragma unroll 8
     for (int k = 0; k < kMlaLatent; k += 32) {
@@ -355,7 +356,10 @@ cudaError_t launch_mla_decode(cudaStream_t stream, const MlaDecode& p, int32_t s
       p);
   attend_kernel<<<dim3(static_cast<unsigned>(p.splits), (heads + 15) / 16, rows), kAttendThreads,
                   mla_decode_shared(stages), stream>>>(p, stages);
-  output_kernel<<<dim3(heads, row_tiles), 128, 0, stream>>>(p);
+  // few rows leave the card empty: each block then takes 32 columns, and merges the splits once more
+  const unsigned parts = heads * row_tiles < 128 ? static_cast<unsigned>(p.shape.v + 31) / 32 : 1;
+  const int columns = parts > 1 ? 32 : p.shape.v;
+  output_kernel<<<dim3(heads, row_tiles, parts), 128, 0, stream>>>(p, columns);
   return cudaGetLastError();
 }
 

@@ -177,18 +177,36 @@ __device__ __forceinline__ void multiply(const char* positions, const char* weig
   }
 }
 
+struct TilePlace {
+  int32_t item, tile;
+};
+
+/// Experts' tiles run through an expert's weights item by item: these lie in the L2 cache. An MLP's matrices
+/// are larger: there blocks that run together take 16 items by 16 tiles or so, which reads both sides few
+/// times.
+__device__ __forceinline__ TilePlace place_of_block(const MoeParams& p) {
+  const auto x = static_cast<int32_t>(blockIdx.x), y = static_cast<int32_t>(blockIdx.y);
+  if (p.order != MoeOrder::kSlices) return {y, x};
+  constexpr int32_t kItems = 16;
+  const auto tiles = static_cast<int32_t>(gridDim.x), items = static_cast<int32_t>(gridDim.y);
+  const int32_t block = y * tiles + x, group = block / (kItems * tiles),
+                within = block - group * kItems * tiles;
+  const int32_t width = min(kItems, items - group * kItems);
+  return {group * kItems + within % width, within / width};
+}
+
 template <WeightFormat kFormat, bool kGateUp>
 __global__ void __launch_bounds__(kThreads, 2) gemm_kernel(const __grid_constant__ MoeParams p) {
   extern __shared__ __align__(128) char shared[];
-  const MoeItem item = item_at(p, blockIdx.y);
+  const TilePlace place = place_of_block(p);
+  const MoeItem item = item_at(p, place.item);
   if (item.count == 0) return;
   const ExpertSet& set = item.expert < p.routed.count ? p.routed : p.shared;
   const int32_t expert = item.expert < p.routed.count ? item.expert : item.expert - p.routed.count;
   TileRows<kGateUp> tile;
   tile.first = matrix_of(kGateUp ? set.gate : set.down, expert);
   tile.second = matrix_of(kGateUp ? set.up : set.down, expert);
-  tile.row =
-      kGateUp ? static_cast<int32_t>(blockIdx.x) * 64 : p.rows_first + static_cast<int32_t>(blockIdx.x) * 128;
+  tile.row = kGateUp ? place.tile * 64 : p.rows_first + place.tile * 128;
   tile.limit = kGateUp ? p.inner : p.rows_first + p.rows_cols;
   Loader<kFormat, kGateUp> loader{p, tile, shared, {}, 0, nullptr};
   loader.find_positions(item);
@@ -237,7 +255,7 @@ __global__ void __launch_bounds__(kThreads, 2) gemm_kernel(const __grid_constant
                         silu(sums[m][n][2 * h + 1]) * sums[m][n + 4][2 * h + 1]);
         }
       } else {
-        const int32_t column = static_cast<int32_t>(blockIdx.x) * 128 + warp_n * 64;
+        const int32_t column = place.tile * 128 + warp_n * 64;
         if (column >= p.rows_cols) continue;
         float* out = p.rows + int64_t{pair_at(p, item.first + r)} * p.rows_cols + column + 2 * t;
 #pragma unroll

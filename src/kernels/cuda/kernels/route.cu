@@ -8,7 +8,7 @@ namespace hadal::cuda {
 namespace {
 
 constexpr int kRouteWarps = 4;
-constexpr int kFew = 8, kMany = 32;  // experts a lane: up to 256, up to 1,024
+constexpr int kFewest = 2, kFew = 8, kMany = 32;  // experts a lane: up to 64, 256, 1,024
 
 template <int kPerLane>
 __global__ void __launch_bounds__(kRouteWarps * 32)
@@ -132,11 +132,21 @@ cudaError_t run_router(cudaStream_t stream, const Mat& x, const WeightRef& gate,
   return fused || error != cudaSuccess ? error : launch_route(stream, args);
 }
 
+template <typename Gate>
+cudaError_t router_by_size(cudaStream_t stream, const Mat& x, const WeightRef& gate,
+                           const RouteExpertsArgs& args) {
+  if (args.logits.cols <= kFewest * 32) return run_router<Gate, kFewest>(stream, x, gate, args);
+  if (args.logits.cols <= kFew * 32) return run_router<Gate, kFew>(stream, x, gate, args);
+  return run_router<Gate, kMany>(stream, x, gate, args);
+}
+
 }  // namespace
 
 cudaError_t launch_route(cudaStream_t stream, const RouteExpertsArgs& args) {
   const auto blocks = static_cast<unsigned>((args.logits.rows + kRouteWarps - 1) / kRouteWarps);
-  if (args.logits.cols <= kFew * 32) {
+  if (args.logits.cols <= kFewest * 32) {
+    route_kernel<kFewest><<<blocks, kRouteWarps * 32, 0, stream>>>(args);
+  } else if (args.logits.cols <= kFew * 32) {
     route_kernel<kFew><<<blocks, kRouteWarps * 32, 0, stream>>>(args);
   } else {
     route_kernel<kMany><<<blocks, kRouteWarps * 32, 0, stream>>>(args);
@@ -146,13 +156,8 @@ cudaError_t launch_route(cudaStream_t stream, const RouteExpertsArgs& args) {
 
 cudaError_t launch_router(cudaStream_t stream, const Mat& x, const WeightRef& gate,
                           const RouteExpertsArgs& args) {
-  const bool few = args.logits.cols <= kFew * 32;
-  if (gate.dtype == DType::kBF16) {
-    return few ? run_router<__nv_bfloat16, kFew>(stream, x, gate, args)
-               : run_router<__nv_bfloat16, kMany>(stream, x, gate, args);
-  }
-  return few ? run_router<float, kFew>(stream, x, gate, args)
-             : run_router<float, kMany>(stream, x, gate, args);
+  return gate.dtype == DType::kBF16 ? router_by_size<__nv_bfloat16>(stream, x, gate, args)
+                                    : router_by_size<float>(stream, x, gate, args);
 }
 
 }  // namespace hadal::cuda
