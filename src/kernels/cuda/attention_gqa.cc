@@ -73,6 +73,9 @@ Status run_fast(CudaDevice& device, cudaStream_t stream, const GqaAttentionArgs&
     }
     params.row_tiles = static_cast<int32_t>(std::max<int64_t>(1, ceil_div(longest, 16)));
     params.splits = splits_of(device, args, params.row_tiles);
+    // three stages where two blocks of a multiprocessor still fit
+    const size_t stage = flash_gqa_stage_bytes(args.head_dim);
+    params.stages = 6 * stage <= static_cast<size_t>(device.shared_bytes_per_block) ? 3 : 2;
     params.partial = static_cast<float*>(args.workspace.data);
     params.partial_rows = static_cast<int32_t>(std::min<int64_t>(
         args.q.rows,

@@ -107,7 +107,15 @@ __global__ void __launch_bounds__(kThreads, kDim > 128 ? 1 : 2) flash_kernel(con
                     tiles + (2 * stage + 1) * kElements);
     copy_async_commit();
   };
-  if (tile < end) fetch(tile, 0);
+  // decode waits for memory alone: it keeps more tiles under way
+  const int ahead = kDecode ? p.stages - 1 : 1;
+  for (int i = 0; i < ahead; ++i) {
+    if (tile + i < end) {
+      fetch(tile + i, i);
+    } else {
+      copy_async_commit();
+    }
+  }
 
   int oldest[2], newest[2];
   uint32_t q[kDim / 16][4];
@@ -136,10 +144,19 @@ __global__ void __launch_bounds__(kThreads, kDim > 128 ? 1 : 2) flash_kernel(con
   const float scale = p.scale * kLog2E * (fp8 ? p.cache.k_scale : 1.0f);
   const float v_scale = fp8 ? p.cache.v_scale : 1.0f;
   Rows<kDim> rows;
-  for (int stage = 0; tile < end; ++tile, stage ^= 1) {
-    copy_async_wait<0>();
-    __syncthreads();  // the tile is there for all, and nobody reads the other stage any more
-    if (tile + 1 < end) fetch(tile + 1, stage ^ 1);
+  for (int stage = 0; tile < end; ++tile) {
+    if (kDecode && ahead == 2) {
+      copy_async_wait<1>();
+    } else {
+      copy_async_wait<0>();
+    }
+    __syncthreads();  // the tile is there for all, and nobody reads the stage before it any more
+    const int free_stage = stage == 0 ? ahead : stage - 1;
+    if (tile + ahead < end) {
+      fetch(tile + ahead, free_stage);
+    } else {
+      copy_async_commit();
+    }
     const __nv_bfloat16* keys = tiles + 2 * stage * kElements;
     const __nv_bfloat16* values = keys + kElements;
     if constexpr (kDecode) {
@@ -149,6 +166,7 @@ __global__ void __launch_bounds__(kThreads, kDim > 128 ? 1 : 2) flash_kernel(con
     } else {
       attend<kDim, kDim, kTile>(q, keys, values, tile * kTile, oldest, newest, scale, rows);
     }
+    stage = stage == ahead ? 0 : stage + 1;
   }
 #pragma unroll
   for (int r = 0; r < 2; ++r) {
@@ -238,13 +256,14 @@ __global__ void merge_kernel(const FlashGqa p) {
 
 template <int kDim, bool kDecode>
 cudaError_t launch(cudaStream_t stream, const FlashGqa& p) {
-  static const cudaError_t kAllowed =
-      cudaFuncSetAttribute(flash_kernel<kDim, kDecode>, cudaFuncAttributeMaxDynamicSharedMemorySize,
-                           static_cast<int>(Tiles<kDim>::kBytes));
+  const size_t bytes =
+      kDecode ? Tiles<kDim>::kBytes / 2 * static_cast<size_t>(p.stages) : Tiles<kDim>::kBytes;
+  static const cudaError_t kAllowed = cudaFuncSetAttribute(
+      flash_kernel<kDim, kDecode>, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(bytes));
   if (kAllowed != cudaSuccess) return kAllowed;
   const dim3 grid(static_cast<unsigned>(p.row_tiles * p.splits), static_cast<unsigned>(p.kv_heads),
                   static_cast<unsigned>(p.segments));
-  flash_kernel<kDim, kDecode><<<grid, kThreads, Tiles<kDim>::kBytes, stream>>>(p);
+  flash_kernel<kDim, kDecode><<<grid, kThreads, bytes, stream>>>(p);
   return cudaGetLastError();
 }
 
@@ -264,6 +283,10 @@ bool flash_gqa_takes(const CacheLayer& cache, int32_t head_dim) {
   const auto bits = reinterpret_cast<uintptr_t>(cache.base) | static_cast<uintptr_t>(cache.block_stride) |
                     static_cast<uintptr_t>(cache.token_bytes);
   return dtype && head_dim > 0 && head_dim % 16 == 0 && head_dim <= 256 && bits % 16 == 0;
+}
+
+size_t flash_gqa_stage_bytes(int32_t head_dim) {
+  return (head_dim <= 64 ? Tiles<64>::kBytes : head_dim <= 128 ? Tiles<128>::kBytes : Tiles<256>::kBytes) / 2;
 }
 
 cudaError_t launch_flash_gqa_decode(cudaStream_t stream, const FlashGqa& p) {

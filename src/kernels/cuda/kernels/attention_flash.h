@@ -25,11 +25,15 @@ struct FlashGqa {
   int32_t splits = 1;
   float* partial = nullptr;  // splits > 1: [out rows, heads, splits][head_dim + 2]: sums, maximum, weight
   int32_t partial_rows = 0;
+  int32_t stages = 2;  // decode: tiles of keys and values in shared memory, 2 or 3; the same in every launch
 };
 
 /// Head sizes that are a multiple of 16 up to 256, caches of bfloat16 and fp8 whose records are 16-byte
 /// aligned.
 bool flash_gqa_takes(const CacheLayer& cache, int32_t head_dim);
+
+/// Shared memory of one stage.
+size_t flash_gqa_stage_bytes(int32_t head_dim);
 
 cudaError_t launch_flash_gqa_decode(cudaStream_t stream, const FlashGqa& params);
 cudaError_t launch_flash_gqa_prefill(cudaStream_t stream, const FlashGqa& params);

@@ -51,6 +51,7 @@ __global__ void __launch_bounds__(128) absorb_kernel(const MlaDecode p) {
   copy_async_wait<0>();
   __syncthreads();
   float sums[4][4] = {};  // 32 columns a warp
+#pragma unroll 4
   for (int k = 0; k < s.nope; k += 16) {
     uint32_t a[4];
 #pragma unroll
@@ -251,6 +252,8 @@ constexpr int kLatentPitch = kMlaLatent + 8;
 __global__ void __launch_bounds__(128) output_kernel(const MlaDecode p, int columns) {
   __shared__ __align__(16) __nv_bfloat16 latents[16 * kLatentPitch];
   __shared__ bool live[16];
+  __shared__ int splits[16];  // that have keys; 0: the row's latents are zeros
+  __shared__ float top[16], inverse[16];
   const int head = blockIdx.x, base = static_cast<int>(blockIdx.y) * 16;
   const int warp = threadIdx.x / 32, lane = threadIdx.x % 32, g = lane / 4, t = lane % 4;
   const MlaShape& s = p.shape;
@@ -259,35 +262,38 @@ __global__ void __launch_bounds__(128) output_kernel(const MlaDecode p, int colu
     RowPlace place;
     if (row < p.rows) place = place_of_row(p.batch, p.first_row + row);
     const bool mine = place.segment >= 0 && place.segment < p.batch.num_output_segments;
-    // rows of no segment get zeros, those of prompts are left alone
-    if (lane == 0) live[r] = row < p.rows && (mine || place.segment < 0);
-    const int64_t at = (int64_t{row} * s.heads + head) * p.splits;
     const int all = (place.position + kTile) / kTile, share = tiles_of_split(all, p.splits);
-    const int splits = (all + share - 1) / share;
-    float top = -INFINITY, weight = 0;
-    if (mine) {
-      for (int i = 0; i < splits; ++i) top = fmaxf(top, p.states[(at + i) * 2]);
-      for (int i = 0; i < splits; ++i)
-        weight += p.states[(at + i) * 2 + 1] * exp2f(p.states[(at + i) * 2] - top);
+    const int count = mine ? (all + share - 1) / share : 0;
+    const float* states = p.states + (int64_t{row} * s.heads + head) * p.splits * 2;
+    float largest = -INFINITY, weight = 0;
+    for (int i = lane; i < count; i += 32) largest = fmaxf(largest, states[i * 2]);
+    largest = warp_max(largest);
+    for (int i = lane; i < count; i += 32) weight += states[i * 2 + 1] * exp2f(states[i * 2] - largest);
+    weight = warp_sum(weight);
+    if (lane == 0) {
+      // rows of no segment get zeros, those of prompts are left alone
+      live[r] = row < p.rows && (mine || place.segment < 0);
+      splits[r] = count;
+      top[r] = largest;
+      inverse[r] = count > 0 ? 1.0f / weight : 0.0f;
     }
-    float sums[kMlaLatent / 32] = {};
-    if (mine) {
+  }
+  __syncthreads();
+  static_assert(kMlaLatent == 128 * 4);
+  for (int r = 0; r < 16; ++r) {  // four columns a thread
+    const int64_t at = (int64_t{base + r} * s.heads + head) * p.splits;
+    float4 sum = make_float4(0, 0, 0, 0);
 #pragma unroll 4
-      for (int i = 0; i < splits; ++i) {
-        const float factor = exp2f(p.states[(at + i) * 2] - top) / weight;
-#pragma unroll
-        for (int c = 0; c < kMlaLatent / 64; ++c) {
-          const float2 pair =
-              *reinterpret_cast<const float2*>(p.sums + (at + i) * kMlaLatent + c * 64 + lane * 2);
-          sums[2 * c] += pair.x * factor;
-          sums[2 * c + 1] += pair.y * factor;
-        }
-      }
+    for (int i = 0; i < splits[r]; ++i) {
+      const float factor = exp2f(p.states[(at + i) * 2] - top[r]) * inverse[r];
+      const float4 part = *reinterpret_cast<const float4*>(p.sums + (at + i) * kMlaLatent + threadIdx.x * 4);
+      sum.x += part.x * factor;
+      sum.y += part.y * factor;
+      sum.z += part.z * factor;
+      sum.w += part.w * factor;
     }
-#pragma unroll
-    for (int c = 0; c < kMlaLatent / 64; ++c)
-      *reinterpret_cast<uint32_t*>(latents + r * kLatentPitch + c * 64 + lane * 2) =
-          pack_bf16(sums[2 * c], sums[2 * c + 1]);
+    *reinterpret_cast<uint2*>(latents + r * kLatentPitch + threadIdx.x * 4) =
+        make_uint2(pack_bf16(sum.x, sum.y), pack_bf16(sum.z, sum.w));
   }
   __syncthreads();
   const auto* kv_b =
