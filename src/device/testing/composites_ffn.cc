@@ -223,6 +223,7 @@ Cases mlp_cases(CaseSet set) {
       add_mlp(cases, random, rows, 2048, 1408, awq, DType::kBF16);
       add_mlp(cases, random, rows, 4096, 1792, bf16, DType::kBF16);
     }
+    add_mlp(cases, random, 2100, 128, 128, bf16, DType::kBF16);  // more row tiles than run side by side
     add_mlp(cases, random, 3, 2048, 1408, bf16, DType::kF32);
     return cases;
   }

@@ -81,6 +81,18 @@ bool block_work_of(const MoeBlockArgs& args, MoeWork& work) {
          fast_experts(work.shared, args.x.cols, work.inner);
 }
 
+/// Logits and choice: in one kernel for a decode step; a prompt's many rows are a matrix product of its own.
+Status run_router(CudaDevice& device, cudaStream_t stream, const MoeBlockArgs& args) {
+  constexpr int64_t kProductRows = 256;
+  const WeightRef& gate = weight_of(args.gate);
+  if (args.x.rows > kProductRows && gate.dtype == DType::kBF16 && !device.batch_invariant) {
+    RETURN_IF_ERROR(launch_linear(device, stream, args.x, gate, args.route.logits, 0, {}));
+    return route_experts(device, stream, args.route);
+  }
+  device.note("cuda.router");
+  return check(launch_router(stream, args.x, gate, args.route), "launching the router");
+}
+
 }  // namespace
 
 uint64_t moe_experts_workspace(const CudaDevice& device, const MoeExpertsArgs& args) {
@@ -106,19 +118,6 @@ bool moe_block_supports(const CudaDevice&, const MoeBlockArgs& args) {
 uint64_t moe_block_workspace(const CudaDevice& device, const MoeBlockArgs& args) {
   MoeWork work;
   return block_work_of(args, work) ? moe_scratch_bytes(device, work) : 0;
-}
-
-/// Logits and choice: in one kernel for a decode step; a prompt's many rows are a matrix product of its own.
-Status run_router(CudaDevice& device, cudaStream_t stream, const MoeBlockArgs& args) {
-  constexpr int64_t kProductRows = 256;
-  const WeightRef& gate = weight_of(args.gate);
-  if (args.x.rows > kProductRows && gate.dtype == DType::kBF16 && rows_aligned(args.x) &&
-      !device.batch_invariant) {
-    RETURN_IF_ERROR(launch_linear(device, stream, args.x, gate, args.route.logits, 0, {}));
-    return route_experts(device, stream, args.route);
-  }
-  device.note("cuda.router");
-  return check(launch_router(stream, args.x, gate, args.route), "launching the router");
 }
 
 Status moe_block(CudaDevice& device, cudaStream_t stream, const MoeBlockArgs& args) {

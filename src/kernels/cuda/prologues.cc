@@ -12,14 +12,6 @@
 namespace hadal::cuda {
 namespace {
 
-LinearArgs expanded_query_product(const MlaPrologueArgs& args) {
-  return {.workspace = args.workspace,
-          .x = args.q_normed,
-          .weight = {args.mla, kMlaQB},
-          .out = args.q,
-          .accumulate = 0};
-}
-
 bool records_aligned(const CacheLayer& cache) {
   const uint64_t alignment = group_alignment(cache.dtype);
   return is_aligned(cache.base, alignment) && static_cast<uint64_t>(cache.token_bytes) % alignment == 0 &&
@@ -62,7 +54,8 @@ Status mla_prologue(CudaDevice& device, cudaStream_t stream, const MlaPrologueAr
   launch_mla_prologue(stream, args, vector_latent, vector_query);
   device.note("cuda.mla_prologue");
   if (args.q_lora == 0) return OkStatus();
-  RETURN_IF_ERROR(linear(device, stream, expanded_query_product(args)));
+  RETURN_IF_ERROR(
+      launch_linear(device, stream, args.q_normed, weight_of({args.mla, kMlaQB}), args.q, 0, args.workspace));
   launch_rope(stream, {.x = args.q,
                        .heads = shape.heads,
                        .head_stride = shape.nope + shape.rope,

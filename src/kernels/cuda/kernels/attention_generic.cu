@@ -1,6 +1,7 @@
 #include "kernels/cuda/kernels/attention_common.cuh"
 #include "kernels/cuda/kernels/attention_generic.h"
 #include "kernels/cuda/kernels/ptx.cuh"
+#include "kernels/cuda/kernels/weights.cuh"
 
 namespace hadal::cuda {
 namespace {
@@ -118,7 +119,7 @@ __global__ void __launch_bounds__(kThreads) mla_kernel(const GenericMla p, int32
   for (int c = threadIdx.x; c < s.kv_lora; c += kThreads) {
     float sum = 0;
     for (int i = 0; i < s.nope; ++i)
-      sum = fmaf(q[i], weight_element(p.kv_b, head_row + i, c, p.round_weights), sum);
+      sum = fmaf(q[i], weight_value(p.kv_b, head_row + i, c, p.round_weights), sum);
     latent[c] = sum;
     sums[c] = 0;
   }
@@ -151,7 +152,7 @@ __global__ void __launch_bounds__(kThreads) mla_kernel(const GenericMla p, int32
   for (int c = warp; c < s.v; c += kWarps) {
     float sum = 0;
     for (int k = lane; k < s.kv_lora; k += 32)
-      sum = fmaf(weight_element(p.kv_b, head_row + s.nope + c, k, p.round_weights), sums[k], sum);
+      sum = fmaf(weight_value(p.kv_b, head_row + s.nope + c, k, p.round_weights), sums[k], sum);
     const float whole = warp_sum(sum);
     if (lane == 0) store_element(p.out.dtype, p.out.data, out_at + c, whole / state.sum * latent_scale);
   }

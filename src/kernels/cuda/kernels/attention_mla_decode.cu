@@ -2,6 +2,7 @@
 #include "kernels/cuda/kernels/attention_fp8.cuh"
 #include "kernels/cuda/kernels/attention_mla_decode.h"
 #include "kernels/cuda/kernels/ptx.cuh"
+#include "kernels/cuda/kernels/weights.cuh"
 
 namespace hadal::cuda {
 namespace {
@@ -324,7 +325,7 @@ __global__ void __launch_bounds__(128) output_kernel(const MlaDecode p, int colu
 __global__ void decode_weight_kernel(const WeightRef weight, __nv_bfloat16* out) {
   const int64_t row = blockIdx.x;
   for (int64_t c = threadIdx.x; c < weight.cols; c += blockDim.x)
-    out[row * weight.cols + c] = __float2bfloat16_rn(weight_element(weight, row, c, true));
+    out[row * weight.cols + c] = __float2bfloat16_rn(weight_value(weight, row, c, true));
 }
 
 size_t absorb_shared(const MlaShape& s) {

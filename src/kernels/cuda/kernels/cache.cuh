@@ -14,7 +14,7 @@ __device__ __forceinline__ char* cache_record(const CacheLayer& cache, int32_t s
 
 /// What the cache keeps of `value`: an fp8 cache takes value / scale.
 __device__ __forceinline__ float cache_value(DType dtype, float value, float scale) {
-  return is_fp8_dtype(dtype) ? __fdiv_rn(value, scale) : value;
+  return is_fp8(dtype) ? __fdiv_rn(value, scale) : value;
 }
 
 }  // namespace hadal::cuda

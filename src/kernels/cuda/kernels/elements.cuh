@@ -11,6 +11,7 @@
 #include <cstdint>
 
 #include "kernels/api/types.h"
+#include "kernels/cuda/kernels/ptx.cuh"
 
 namespace hadal::cuda {
 
@@ -19,12 +20,18 @@ inline constexpr int kGroup = 8;  // elements that a thread handles side by side
 __device__ __forceinline__ int element_bytes(DType dtype) {
   return dtype == DType::kF32 ? 4 : dtype == DType::kBF16 || dtype == DType::kF16 ? 2 : 1;
 }
-__device__ __forceinline__ bool is_fp8_dtype(DType dtype) {
+__device__ __forceinline__ bool is_fp8(DType dtype) {
   return dtype == DType::kF8E4M3 || dtype == DType::kF8E5M2;
 }
 
 __device__ __forceinline__ float load_element(DType dtype, const void* data, int64_t index) {
   switch (dtype) {
+    case DType::kF8E4M3:
+    case DType::kF8E5M2: {
+      const auto code = static_cast<const uint8_t*>(data)[index];
+      return __half2float(
+          __half(__nv_cvt_fp8_to_halfraw(code, dtype == DType::kF8E4M3 ? __NV_E4M3 : __NV_E5M2)));
+    }
     case DType::kBF16:
       return __bfloat162float(static_cast<const __nv_bfloat16*>(data)[index]);
     case DType::kF16:
@@ -110,7 +117,7 @@ __device__ __forceinline__ void store_group(DType dtype, void* data, int64_t ind
     to[1] = make_float4(in[4], in[5], in[6], in[7]);
     return;
   }
-  if (is_fp8_dtype(dtype)) {
+  if (is_fp8(dtype)) {
     uint32_t words[2] = {0, 0};
 #pragma unroll
     for (int i = 0; i < kGroup; ++i) words[i / 4] |= uint32_t{fp8_bits(dtype, in[i])} << (8 * (i % 4));
@@ -137,14 +144,10 @@ __device__ __forceinline__ void store_group(DType dtype, void* data, int64_t ind
 /// then the warps' sums in a fixed tree. `scratch`: 32 floats of shared memory, used again only after a
 /// __syncthreads.
 __device__ __forceinline__ float block_sum(float value, float* scratch) {
-#pragma unroll
-  for (int lane = 16; lane > 0; lane /= 2) value += __shfl_xor_sync(0xffffffffu, value, lane);
+  value = warp_sum(value);
   if (threadIdx.x % 32 == 0) scratch[threadIdx.x / 32] = value;
   __syncthreads();
-  value = threadIdx.x % 32 < blockDim.x / 32 ? scratch[threadIdx.x % 32] : 0.0f;
-#pragma unroll
-  for (int lane = 16; lane > 0; lane /= 2) value += __shfl_xor_sync(0xffffffffu, value, lane);
-  return value;
+  return warp_sum(threadIdx.x % 32 < blockDim.x / 32 ? scratch[threadIdx.x % 32] : 0.0f);
 }
 
 /// (a, b) turned by an angle. Written out so that the compiler's choice of fused operations is the same

@@ -9,7 +9,7 @@
 
 #include <cstdint>
 
-#include "kernels/api/types.h"
+#include "kernels/cuda/kernels/elements.cuh"
 
 namespace hadal::cuda {
 
@@ -19,29 +19,14 @@ __device__ __forceinline__ float e8m0_value(uint8_t byte) {
   return __uint_as_float(bits);
 }
 
-__device__ __forceinline__ float dense_value(DType dtype, const void* data, int64_t index) {
-  switch (dtype) {
-    case DType::kBF16:
-      return __bfloat162float(static_cast<const __nv_bfloat16*>(data)[index]);
-    case DType::kF16:
-      return __half2float(static_cast<const __half*>(data)[index]);
-    default:
-      return static_cast<const float*>(data)[index];
-  }
-}
-
 __device__ __forceinline__ float fp8_scale(const void* scales, DType dtype, int64_t index) {
   return dtype == DType::kF8E8M0 ? e8m0_value(static_cast<const uint8_t*>(scales)[index])
                                  : __ldg(static_cast<const float*>(scales) + index);
 }
 
-__device__ __forceinline__ float e4m3_value(uint8_t byte) {
-  return __half2float(__half(__nv_cvt_fp8_to_halfraw(byte, __NV_E4M3)));
-}
-
 /// Bias of output `row`, 0 without one.
 __device__ __forceinline__ float bias_value(const WeightRef& w, int64_t row) {
-  return w.bias == nullptr ? 0.0f : dense_value(w.bias_dtype, w.bias, row);
+  return w.bias == nullptr ? 0.0f : load_element(w.bias_dtype, w.bias, row);
 }
 
 /// W[row, col] in float32; `rounded`: a quantised value is rounded to bfloat16 (bfloat16 activations).
@@ -49,11 +34,11 @@ __device__ __forceinline__ float weight_value(const WeightRef& w, int64_t row, i
   float value = 0.0f;
   switch (w.format) {
     case WeightFormat::kDense:
-      return dense_value(w.dtype, w.data, row * w.cols + col);
+      return load_element(w.dtype, w.data, row * w.cols + col);
     case WeightFormat::kFp8Block: {
       const int64_t blocks = (w.cols + w.block_cols - 1) / w.block_cols;
       const int64_t scale = row / w.block_rows * blocks + static_cast<int32_t>(col) / w.block_cols;
-      value = e4m3_value(static_cast<const uint8_t*>(w.data)[row * w.cols + col]) *
+      value = load_element(DType::kF8E4M3, w.data, row * w.cols + col) *
               fp8_scale(w.scales, w.scale_dtype, scale);
       break;
     }
