@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <cstdio>
-#include <cstdlib>
 #include <cstring>
 #include <exception>
 
@@ -18,19 +17,12 @@ namespace {
 using cuda::check;
 using cuda::CudaDevice;
 using cuda::CudaGroup;
-using cuda::failed_precondition;
 using cuda::internal_error;
-using cuda::invalid_argument;
 using cuda::OkStatus;
 using cuda::resource_exhausted;
 using cuda::Status;
 using cuda::StatusCode;
-using cuda::StatusOr;
 using cuda::unimplemented;
-
-constexpr int32_t kReaders = 4;  // threads that read weights; 16 of one host's cores gain nothing over 4
-constexpr uint64_t kUploadBuffer = uint64_t{16} << 20;
-constexpr int kOldestDriver = 12080;  // CUDA 12.8: the first with everything that is used here
 
 CudaDevice& self(BackendDevice* device) { return *reinterpret_cast<CudaDevice*>(device); }
 cudaStream_t stream_of(BackendDevice* device, BackendStream* stream) {
@@ -63,62 +55,9 @@ int32_t guarded(BackendError* error, const Body& body) {
 
 // ---- device ----
 
-std::string version_text(int version) { return fmt::format("{}.{}", version / 1000, version % 1000 / 10); }
-
-Status check_driver() {
-  int driver = 0;
-  RETURN_IF_ERROR(check(cudaDriverGetVersion(&driver), "asking the driver for its version"));
-  if (driver == 0) return failed_precondition("no NVIDIA driver is loaded");
-  if (driver < kOldestDriver) {
-    return failed_precondition(
-        "the NVIDIA driver supports CUDA {}, this program needs {} (driver 570 or later)",
-        version_text(driver), version_text(kOldestDriver));
-  }
-  return OkStatus();
-}
-
-Status check_index(int32_t index) {
-  int count = 0;
-  const cudaError_t found = cudaGetDeviceCount(&count);
-  const char* visible = std::getenv("CUDA_VISIBLE_DEVICES");
-  const std::string limit = visible == nullptr ? "" : fmt::format(" (CUDA_VISIBLE_DEVICES={})", visible);
-  if (found == cudaErrorNoDevice || (found == cudaSuccess && count == 0))
-    return failed_precondition("no GPU is visible{}", limit);
-  RETURN_IF_ERROR(check(found, "counting GPUs"));
-  if (index >= 0 && index < count) return OkStatus();
-  return invalid_argument("there is no GPU {}; {} visible{}", index, count, limit);
-}
-
-StatusOr<std::unique_ptr<CudaDevice>> open_checked(const BackendOptions& options) {
-  RETURN_IF_ERROR(check_driver());
-  RETURN_IF_ERROR(check_index(options.device_index));
-  RETURN_IF_ERROR(check(cudaSetDevice(options.device_index), "opening the GPU"));
-  cudaDeviceProp properties{};
-  RETURN_IF_ERROR(
-      check(cudaGetDeviceProperties(&properties, options.device_index), "reading the GPU's properties"));
-  auto device = std::make_unique<CudaDevice>();
-  device->index = options.device_index;
-  device->sm_count = properties.multiProcessorCount;
-  device->major = properties.major;
-  device->minor = properties.minor;
-  device->shared_bytes_per_block = static_cast<int32_t>(properties.sharedMemPerBlockOptin);
-  device->batch_invariant = options.batch_invariant != 0;
-  if (properties.major < 8) {
-    return failed_precondition("{} has compute capability {}.{}; 8.0 (Ampere) or later is needed",
-                               properties.name, properties.major, properties.minor);
-  }
-  RETURN_IF_ERROR(
-      check(cudaStreamCreateWithFlags(&device->stream, cudaStreamNonBlocking), "making a stream"));
-  device->uploader = cuda::Uploader::create(device->index, kReaders, kUploadBuffer);
-  char bus[32] = "";
-  RETURN_IF_ERROR(check(cudaDeviceGetPCIBusId(bus, sizeof(bus), device->index), "reading the GPU's bus id"));
-  device->monitor = cuda::DeviceMonitor::create(bus);
-  return StatusOr<std::unique_ptr<CudaDevice>>(std::move(device));
-}
-
 int32_t open_device(const BackendOptions* options, BackendDevice** device, BackendError* error) {
   return guarded(error, [&]() -> Status {
-    ASSIGN_OR_RETURN(auto opened, open_checked(*options));
+    ASSIGN_OR_RETURN(auto opened, cuda::open_cuda_device(*options));
     *device = reinterpret_cast<BackendDevice*>(opened.release());
     return OkStatus();
   });
@@ -132,10 +71,7 @@ void close_device(BackendDevice* device) {
 void facts(BackendDevice* device, BackendFacts* facts) {
   *facts = {};
   const CudaDevice& gpu = self(device);
-  cudaDeviceProp properties{};
-  cudaGetDeviceProperties(&properties, gpu.index);
-  std::snprintf(facts->name, sizeof(facts->name), "cuda:%d (%.40s, sm_%d%d)", gpu.index, properties.name,
-                gpu.major, gpu.minor);
+  std::snprintf(facts->name, sizeof(facts->name), "%s", gpu.name.c_str());
   size_t free_bytes = 0, total_bytes = 0;
   cudaMemGetInfo(&free_bytes, &total_bytes);
   facts->total_bytes = total_bytes;

@@ -6,6 +6,7 @@
 #include <cuda_runtime_api.h>
 
 #include <memory>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -21,6 +22,7 @@ struct CudaDevice {
   ~CudaDevice();
 
   int32_t index = 0;
+  std::string name;  // "cuda:0 (NVIDIA H200, sm_90)"
   int32_t sm_count = 0;
   int32_t major = 0, minor = 0;        // compute capability
   int32_t shared_bytes_per_block = 0;  // with the opt-in
@@ -38,6 +40,10 @@ struct CudaDevice {
   }
   std::vector<const char*> kernels;
 };
+
+/// Opens a GPU. Errors say in one line why it cannot be used: no or too old a driver, none visible, too old a
+/// GPU, or a build without code for it.
+StatusOr<std::unique_ptr<CudaDevice>> open_cuda_device(const BackendOptions& options);
 
 /// ok, or the CUDA error by name with what was being done. Out of memory is resource_exhausted; an error
 /// after which the context is lost is device_lost.

@@ -1,6 +1,4 @@
-#include <cuda_bf16.h>
-#include <cuda_fp16.h>
-
+#include "kernels/cuda/kernels/elements.cuh"
 #include "kernels/cuda/kernels/weight_fill.h"
 
 namespace hadal::cuda {
@@ -19,14 +17,10 @@ __device__ __forceinline__ uint64_t hash(uint64_t x) {
 }
 
 __device__ __forceinline__ void put(DType dtype, void* data, int64_t index, float value) {
-  if (dtype == DType::kF32) {
-    static_cast<float*>(data)[index] = value;
-  } else if (dtype == DType::kBF16) {
-    static_cast<__nv_bfloat16*>(data)[index] = __float2bfloat16_rn(value);
-  } else if (dtype == DType::kF16) {
-    static_cast<__half*>(data)[index] = __float2half_rn(value);
-  } else {  // e8m0: the exponent of a power of two
+  if (dtype == DType::kF8E8M0) {  // the exponent of a power of two
     static_cast<uint8_t*>(data)[index] = static_cast<uint8_t>((__float_as_uint(value) >> 23) & 255u);
+  } else {
+    store_element(dtype, data, index, value);
   }
 }
 
@@ -62,6 +56,13 @@ __global__ void constant_kernel(void* data, DType dtype, int64_t count, float va
 }
 
 }  // namespace
+
+bool has_code_for_device() {
+  cudaFuncAttributes attributes{};
+  const bool found = cudaFuncGetAttributes(&attributes, normal_kernel) == cudaSuccess;
+  if (!found) cudaGetLastError();  // not sticky: forget it
+  return found;
+}
 
 cudaError_t fill_normal(void* data, DType dtype, int64_t count, uint64_t seed, cudaStream_t stream) {
   normal_kernel<<<kBlocks, kThreads, 0, stream>>>(data, dtype, count, seed);

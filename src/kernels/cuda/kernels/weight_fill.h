@@ -9,6 +9,9 @@
 
 namespace hadal::cuda {
 
+/// False if this build holds no code that the current device can run.
+bool has_code_for_device();
+
 /// `count` values about N(0, 0.02) in F32, BF16 or F16; the same for the same seed.
 cudaError_t fill_normal(void* data, DType dtype, int64_t count, uint64_t seed, cudaStream_t stream);
 /// Random bytes; with `fp8` none of them is a NaN of e4m3.
