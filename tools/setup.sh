@@ -35,35 +35,37 @@ find_nvcc() {
 }
 
 # choose_preset [--cuda]: sets PRESET and TARGETS and says in one line why. With --cuda the GPU backend is built whatever is
-# found here; without, where there is a GPU and an nvcc for it.
+# found here; without, where there is a GPU and an nvcc for it. For a GPU that is here, whichever it is; else for Hopper.
 choose_preset() {
-  local nvcc
-  PRESET=release TARGETS=(hadal)
+  local nvcc gpu=
+  PRESET=release TARGETS=(hadal) CONFIGURE=()
+  if [[ -e /dev/nvidiactl ]] || nvidia-smi >/dev/null 2>&1; then gpu=yes; fi
   if nvcc=$(find_nvcc); then
-    if [[ ${1:-} == --cuda || -e /dev/nvidiactl ]] || nvidia-smi >/dev/null 2>&1; then
+    if [[ ${1:-} == --cuda || -n $gpu ]]; then
       PRESET=cuda TARGETS=(hadal hadal_cuda)
       export PATH=$PATH:${nvcc%/*}
+      if [[ -n $gpu ]]; then CONFIGURE=(-DCMAKE_CUDA_ARCHITECTURES=native); fi
       say "preset cuda, with the GPU backend ($nvcc)"
     else
       say "preset release, for the CPU: no GPU was found (--cuda builds for one all the same)"
     fi
   elif [[ ${1:-} == --cuda ]]; then
     die "--cuda needs nvcc of CUDA 12.8 or later, on PATH or in /usr/local/cuda/bin"
-  elif [[ -e /dev/nvidiactl ]]; then
+  elif [[ -n $gpu ]]; then
     say "preset release, for the CPU: there is a GPU but no nvcc of CUDA 12.8 or later"
   else
     say "preset release, for the CPU: neither a GPU nor an nvcc was found"
   fi
 }
 
-# build_preset PRESET [target...]
+# build_preset PRESET [target...]; CONFIGURE: further arguments of a first configuration
 build_preset() {
   local preset=$1
   shift
   export CCACHE_NOHASHDIR=1 CCACHE_BASEDIR=$PWD  # a second clone finds what the first one compiled
   if [[ ! -f build/$preset/build.ninja ]]; then
     say "configuring $preset"
-    cmake --preset "$preset" >/dev/null
+    cmake --preset "$preset" ${CONFIGURE:+"${CONFIGURE[@]}"} >/dev/null
   fi
   say "building $preset"
   cmake --build "build/$preset" --parallel "$(nproc)" ${1:+--target "$@"}
