@@ -4,7 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "runner/step_driver.h"
+#include "runner/test_driver.h"
 #include "runner/step_graphs.h"
 #include "runner/test_models.h"
 

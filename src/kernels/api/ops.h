@@ -5,7 +5,8 @@
 //  - Sums run in float32 or better, in an order that depends on the inner length alone: not on the other rows
 //  of the
 //    batch, not on the number of threads. So a row's result is the same bit for bit whatever it is batched
-//    with (one backend, one ISA).
+//    with (one backend, one ISA). A GPU keeps that with BackendOptions::batch_invariant; without it the order
+//    may follow the batch (docs/contracts/same-tokens.md).
 //  - A linear with float32 activations multiplies exact weight values (quantised ones decoded to float32).
 //  With
 //    bfloat16 activations, dense weights keep their exact values and quantised ones are decoded and rounded
