@@ -93,6 +93,7 @@ Status run_decode(CudaDevice& device, cudaStream_t stream, const MlaAttentionArg
   MlaDecode params{
       attention_batch(*args.batch, *args.group), args.cache, args.q, args.out, args.shape, args.scale};
   params.kv_b = kv_b.data;
+  params.kv_b_is_weight = !plan.decode_weight;
   if (plan.decode_weight) {
     RETURN_IF_ERROR(check(launch_decode_weight(stream, kv_b, memory), "mla_attention: decoding kv_b"));
     params.kv_b = memory;

@@ -2,6 +2,7 @@
 #include "kernels/cuda/kernels/attention_flash.h"
 #include "kernels/cuda/kernels/attention_fp8.cuh"
 #include "kernels/cuda/kernels/attention_tile.cuh"
+#include "kernels/cuda/kernels/launch.cuh"
 #include "kernels/cuda/kernels/ptx.cuh"
 
 namespace hadal::cuda {
@@ -58,6 +59,14 @@ __device__ void load_tile(const FlashGqa& p, const int32_t* table, int kv_head, 
   }
 }
 
+/// The keys and values [first, last) of this KV head into L2; two threads a key.
+__device__ void prefetch_keys(const FlashGqa& p, const int32_t* table, int kv_head, int first, int last) {
+  const int bytes = p.head_dim * element_bytes(p.cache.dtype), half = static_cast<int>(threadIdx.x) % 2;
+  const int64_t at = (int64_t{half} * p.kv_heads + kv_head) * bytes;
+  for (int position = first + static_cast<int>(threadIdx.x) / 2; position < last; position += kThreads / 2)
+    prefetch_l2(record_of(p.cache, table, position) + at, static_cast<uint32_t>(bytes));
+}
+
 /// Zeros in this KV head's columns of out's rows [first, last).
 __device__ void clear_rows(const FlashGqa& p, int kv_head, int64_t first, int64_t last, int step) {
   const int width = p.heads / p.kv_heads * p.head_dim;
@@ -83,13 +92,8 @@ __global__ void __launch_bounds__(kThreads, kDim > 128 ? 1 : 2) flash_kernel(con
   const int group = p.heads / p.kv_heads;
   const int first_row = p.batch.query_start[segment];
   const int tokens = p.batch.query_start[segment + 1] - first_row, context = p.batch.context_len[segment];
-  if (blockIdx.x == 0) {  // rows of no segment
-    clear_rows(p, kv_head, int64_t{p.batch.query_start[p.batch.num_segments]} + blockIdx.z, p.out.rows,
-               gridDim.z);
-    if (context <= 0) clear_rows(p, kv_head, first_row, first_row + tokens, 1);
-  }
   const int count = tokens * group, base = row_tile * kRows;
-  if (context <= 0 || base >= count) return;
+  const bool sees_keys = context > 0 && base < count;
 
   // the keys that any row of the block sees, then this split's share of their tiles
   const int lowest = context - tokens + base / group;
@@ -102,6 +106,20 @@ __global__ void __launch_bounds__(kThreads, kDim > 128 ? 1 : 2) flash_kernel(con
     end = min(end, tile + share);
   }
   const int32_t* table = p.batch.block_table + int64_t{segment} * p.batch.table_stride;
+  if constexpr (kDecode) {
+    constexpr int kTilesAhead = 4;
+    if (sees_keys)
+      prefetch_keys(p, table, kv_head, max(first, tile * kTile),
+                    min(last, min(end, tile + kTilesAhead) * kTile));
+    let_next_start();
+  }
+  wait_for_previous();
+  if (blockIdx.x == 0) {  // rows of no segment
+    clear_rows(p, kv_head, int64_t{p.batch.query_start[p.batch.num_segments]} + blockIdx.z, p.out.rows,
+               gridDim.z);
+    if (context <= 0) clear_rows(p, kv_head, first_row, first_row + tokens, 1);
+  }
+  if (!sees_keys) return;
   const auto fetch = [&](int index, int stage) {
     load_tile<kDim>(p, table, kv_head, index * kTile, first, last, tiles + 2 * stage * kElements,
                     tiles + (2 * stage + 1) * kElements);
@@ -237,7 +255,9 @@ __global__ void __launch_bounds__(kThreads, kDim > 128 ? 1 : 2) flash_kernel(con
 /// Merges the splits of one row and head in order.
 __global__ void merge_kernel(const FlashGqa p) {
   const int row = blockIdx.x, head = blockIdx.y;
+  let_next_start();
   const RowPlace place = place_of_row(p.batch, row);
+  wait_for_previous();
   if (place.segment < 0 || place.segment >= p.batch.num_output_segments) return;
   const float* partial = p.partial + (int64_t{row} * p.heads + head) * p.splits * (p.head_dim + 2);
   const int width = p.head_dim + 2;
@@ -263,8 +283,7 @@ cudaError_t launch(cudaStream_t stream, const FlashGqa& p) {
   if (kAllowed != cudaSuccess) return kAllowed;
   const dim3 grid(static_cast<unsigned>(p.row_tiles * p.splits), static_cast<unsigned>(p.kv_heads),
                   static_cast<unsigned>(p.segments));
-  flash_kernel<kDim, kDecode><<<grid, kThreads, bytes, stream>>>(p);
-  return cudaGetLastError();
+  return launch_kernel<flash_kernel<kDim, kDecode>>(stream, {grid, kThreads, bytes}, p);
 }
 
 template <bool kDecode>
@@ -293,8 +312,7 @@ cudaError_t launch_flash_gqa_decode(cudaStream_t stream, const FlashGqa& p) {
   const cudaError_t error = launch_dim<true>(stream, p);
   if (error != cudaSuccess || p.splits == 1 || p.segments == 0) return error;
   const dim3 grid(static_cast<unsigned>(p.partial_rows), static_cast<unsigned>(p.heads));
-  merge_kernel<<<grid, 128, 0, stream>>>(p);
-  return cudaGetLastError();
+  return launch_kernel<merge_kernel>(stream, {grid, 128}, p);
 }
 
 cudaError_t launch_flash_gqa_prefill(cudaStream_t stream, const FlashGqa& p) {

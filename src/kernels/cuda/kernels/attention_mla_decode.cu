@@ -1,6 +1,7 @@
 #include "kernels/cuda/kernels/attention_common.cuh"
 #include "kernels/cuda/kernels/attention_fp8.cuh"
 #include "kernels/cuda/kernels/attention_mla_decode.h"
+#include "kernels/cuda/kernels/launch.cuh"
 #include "kernels/cuda/kernels/ptx.cuh"
 #include "kernels/cuda/kernels/weights.cuh"
 
@@ -31,11 +32,14 @@ __global__ void __launch_bounds__(128) absorb_kernel(const MlaDecode p) {
   const int warp = threadIdx.x / 32, lane = threadIdx.x % 32, g = lane / 4, t = lane % 4;
   const MlaShape& s = p.shape;
   const auto* kv_b = static_cast<const __nv_bfloat16*>(p.kv_b) + int64_t{head} * (s.nope + s.v) * kMlaLatent;
+  let_next_start();
+  if (!p.kv_b_is_weight) wait_for_previous();
   for (int i = threadIdx.x; i < s.nope * (kAbsorbColumns / 8); i += 128) {
     const int row = i / (kAbsorbColumns / 8), c = i % (kAbsorbColumns / 8) * 8;
     copy_async16(weights + row * kAbsorbPitch + c, kv_b + int64_t{row} * kMlaLatent + column + c);
   }
   copy_async_commit();
+  if (p.kv_b_is_weight) wait_for_previous();
   auto* queries = static_cast<__nv_bfloat16*>(p.queries);
   const auto query = [&](int row, int c) {
     return load_element(p.q.dtype, p.q.data,
@@ -112,6 +116,15 @@ __device__ void load_records(const CacheLayer& cache, const int32_t* table, int 
   }
 }
 
+/// Brings the first of the records [first, last) into L2, one a thread. The newest one may still be written:
+/// its bytes are taken from L2 in any case.
+__device__ void prefetch_records(const CacheLayer& cache, const int32_t* table, int first, int last) {
+  const int position = first + static_cast<int>(threadIdx.x);
+  if (position >= last) return;
+  const int bytes = kMlaLatent * element_bytes(cache.dtype) + kMlaRope * 2;
+  prefetch_l2(record_of(cache, table, position), static_cast<uint32_t>(bytes));
+}
+
 // A block: one row, 16 heads (8 where there are no more), one split. Scores: warp w takes keys 8 w ... 8 w
 // + 7. Values: warp w takes columns 64 w ... 64 w + 63. Every warp works the softmax out for itself, so all
 // hold the same maxima and weights. An fp8 cache: latent scores are summed apart from the rotary ones and
@@ -124,16 +137,19 @@ __global__ void __launch_bounds__(kAttendThreads, 1) attend_kernel(const MlaDeco
   const int warp = threadIdx.x / 32, lane = threadIdx.x % 32, g = lane / 4, t = lane % 4;
   const int split = blockIdx.x, head = static_cast<int>(blockIdx.y) * 16, row = blockIdx.z;
   const int heads = min(16, p.shape.heads - head);
+  let_next_start();
   const RowPlace place = place_of_row(p.batch, p.first_row + row);
-  if (place.segment < 0 || place.segment >= p.batch.num_output_segments) return;
+  const bool attends = place.segment >= 0 && place.segment < p.batch.num_output_segments;
   const int last = place.position + 1;
   const int all = (last + kTile - 1) / kTile;
   const int share = tiles_of_split(all, p.splits);
   int tile = split * share;
-  const int end = min(all, tile + share);
+  const int end = attends ? min(all, tile + share) : 0;
   const int64_t query = (int64_t{row} * p.shape.heads + head);
+  const int32_t* table = p.batch.block_table + int64_t{max(place.segment, 0)} * p.batch.table_stride;
+  if (tile < end) prefetch_records(p.cache, table, tile * kTile, min(last, end * kTile));
+  wait_for_previous();
   if (tile >= end) return;  // the output kernel knows how many splits have keys
-  const int32_t* table = p.batch.block_table + int64_t{place.segment} * p.batch.table_stride;
   const auto* from = static_cast<const __nv_bfloat16*>(p.queries) + query * kMlaWidth;
   for (int i = threadIdx.x; i < 16 * (kMlaWidth / 8); i += kAttendThreads) {
     const int h = i / (kMlaWidth / 8), c = i % (kMlaWidth / 8) * 8;
@@ -258,18 +274,32 @@ __global__ void __launch_bounds__(128) output_kernel(const MlaDecode p, int colu
   const int head = blockIdx.x, base = static_cast<int>(blockIdx.y) * 16;
   const int warp = threadIdx.x / 32, lane = threadIdx.x % 32, g = lane / 4, t = lane % 4;
   const MlaShape& s = p.shape;
-  for (int r = warp; r < 16; r += 4) {
-    const int row = base + r;
-    RowPlace place;
-    if (row < p.rows) place = place_of_row(p.batch, p.first_row + row);
+  const auto* kv_b =
+      static_cast<const __nv_bfloat16*>(p.kv_b) + (int64_t{head} * (s.nope + s.v) + s.nope) * kMlaLatent;
+  const int first_column = static_cast<int>(blockIdx.z) * columns;
+  const int last_column = min(s.v, first_column + columns);
+  let_next_start();
+  for (int n = first_column + static_cast<int>(threadIdx.x); n < last_column; n += 128)
+    prefetch_l2(kv_b + int64_t{n} * kMlaLatent, kMlaLatent * sizeof(__nv_bfloat16));
+  RowPlace places[4];  // of the rows that this warp looks up
+#pragma unroll
+  for (int i = 0; i < 4; ++i) {
+    const int row = base + warp + 4 * i;
+    if (row < p.rows) places[i] = place_of_row(p.batch, p.first_row + row);
+  }
+  wait_for_previous();
+#pragma unroll
+  for (int i = 0; i < 4; ++i) {
+    const int r = warp + 4 * i, row = base + r;
+    const RowPlace place = places[i];
     const bool mine = place.segment >= 0 && place.segment < p.batch.num_output_segments;
     const int all = (place.position + kTile) / kTile, share = tiles_of_split(all, p.splits);
     const int count = mine ? (all + share - 1) / share : 0;
     const float* states = p.states + (int64_t{row} * s.heads + head) * p.splits * 2;
     float largest = -INFINITY, weight = 0;
-    for (int i = lane; i < count; i += 32) largest = fmaxf(largest, states[i * 2]);
+    for (int k = lane; k < count; k += 32) largest = fmaxf(largest, states[k * 2]);
     largest = warp_max(largest);
-    for (int i = lane; i < count; i += 32) weight += states[i * 2 + 1] * exp2f(states[i * 2] - largest);
+    for (int k = lane; k < count; k += 32) weight += states[k * 2 + 1] * exp2f(states[k * 2] - largest);
     weight = warp_sum(weight);
     if (lane == 0) {
       // rows of no segment get zeros, those of prompts are left alone
@@ -297,10 +327,7 @@ __global__ void __launch_bounds__(128) output_kernel(const MlaDecode p, int colu
         make_uint2(pack_bf16(sum.x, sum.y), pack_bf16(sum.z, sum.w));
   }
   __syncthreads();
-  const auto* kv_b =
-      static_cast<const __nv_bfloat16*>(p.kv_b) + (int64_t{head} * (s.nope + s.v) + s.nope) * kMlaLatent;
-  const int first_column = static_cast<int>(blockIdx.z) * columns;
-  for (int n = first_column + warp * 8; n < min(s.v, first_column + columns); n += 32) {
+  for (int n = first_column + warp * 8; n < last_column; n += 32) {
     float d[4] = {};
 #pragma unroll 8
     for (int k = 0; k < kMlaLatent; k += 32) {
@@ -323,6 +350,7 @@ __global__ void __launch_bounds__(128) output_kernel(const MlaDecode p, int colu
 }
 
 __global__ void decode_weight_kernel(const WeightRef weight, __nv_bfloat16* out) {
+  wait_for_previous();
   const int64_t row = blockIdx.x;
   for (int64_t c = threadIdx.x; c < weight.cols; c += blockDim.x)
     out[row * weight.cols + c] = __float2bfloat16_rn(weight_value(weight, row, c, true));
@@ -359,21 +387,22 @@ cudaError_t launch_mla_decode(cudaStream_t stream, const MlaDecode& p, int32_t s
   if (kAllowed != cudaSuccess || p.rows <= 0) return kAllowed;
   const auto rows = static_cast<unsigned>(p.rows), heads = static_cast<unsigned>(p.shape.heads);
   const unsigned row_tiles = (rows + 15) / 16;
-  absorb_kernel<<<dim3(heads, row_tiles, kMlaLatent / kAbsorbColumns), 128, absorb_shared(p.shape), stream>>>(
-      p);
-  attend_kernel<<<dim3(static_cast<unsigned>(p.splits), (heads + 15) / 16, rows), kAttendThreads,
-                  mla_decode_shared(stages), stream>>>(p, stages);
+  const LaunchShape absorb{dim3(heads, row_tiles, kMlaLatent / kAbsorbColumns), 128, absorb_shared(p.shape)};
+  cudaError_t error = launch_kernel<absorb_kernel>(stream, absorb, p);
+  if (error != cudaSuccess) return error;
+  const LaunchShape attend{dim3(static_cast<unsigned>(p.splits), (heads + 15) / 16, rows), kAttendThreads,
+                           mla_decode_shared(stages)};
+  error = launch_kernel<attend_kernel>(stream, attend, p, stages);
+  if (error != cudaSuccess) return error;
   // few rows leave the card empty: each block then takes 32 columns, and merges the splits once more
   const unsigned parts = heads * row_tiles < 128 ? static_cast<unsigned>(p.shape.v + 31) / 32 : 1;
   const int columns = parts > 1 ? 32 : p.shape.v;
-  output_kernel<<<dim3(heads, row_tiles, parts), 128, 0, stream>>>(p, columns);
-  return cudaGetLastError();
+  return launch_kernel<output_kernel>(stream, {dim3(heads, row_tiles, parts), 128}, p, columns);
 }
 
 cudaError_t launch_decode_weight(cudaStream_t stream, const WeightRef& weight, void* out) {
-  decode_weight_kernel<<<static_cast<unsigned>(weight.rows), 256, 0, stream>>>(
-      weight, static_cast<__nv_bfloat16*>(out));
-  return cudaGetLastError();
+  return launch_kernel<decode_weight_kernel>(stream, {static_cast<unsigned>(weight.rows), 256}, weight,
+                                             static_cast<__nv_bfloat16*>(out));
 }
 
 }  // namespace hadal::cuda

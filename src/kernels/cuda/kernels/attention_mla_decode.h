@@ -22,7 +22,8 @@ struct MlaDecode {
   Mat q, out;
   MlaShape shape;
   float scale = 0;
-  const void* kv_b = nullptr;  // BF16 [heads * (nope + v), 512]
+  const void* kv_b = nullptr;   // BF16 [heads * (nope + v), 512]
+  bool kv_b_is_weight = false;  // as prepared; else launch_decode_weight writes it in the same stream
   int32_t first_row = 0, rows = 0;
   int32_t splits = 1;
   void* queries = nullptr;  // BF16 [rows, heads, 576]

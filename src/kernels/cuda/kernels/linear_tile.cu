@@ -11,6 +11,7 @@
 // on kRows or on which tile a row is in.
 #include <cooperative_groups.h>
 
+#include "kernels/cuda/kernels/launch.cuh"
 #include "kernels/cuda/kernels/linear_store.cuh"
 #include "kernels/cuda/kernels/linear_tile.h"
 #include "kernels/cuda/kernels/ptx.cuh"
@@ -81,6 +82,21 @@ __device__ __forceinline__ void load_weight(const LinearParams& p, int32_t out0,
     char* at = to + (kFormat == WeightFormat::kDense ? swizzled(r, c) : r * kRawRowBytes + 16 * c);
     copy_async16(at, from, inside);
   }
+}
+
+/// The first steps' rows of the weight, into L2, a row a thread. Blocks that cannot start before the kernel
+/// does (two fit an SM) have nothing to gain.
+template <int kRawRowBytes>
+__device__ __forceinline__ void prefetch_weight(const LinearParams& p, int32_t out0, int32_t begin,
+                                                int32_t end) {
+  constexpr int32_t kMostBytes = 512;
+  constexpr unsigned kFirstBlocks = 288;
+  const int32_t out = out0 + static_cast<int32_t>(threadIdx.x);
+  if (blockIdx.x >= kFirstBlocks || out >= p.outs) return;
+  const int64_t row_bytes = int64_t{p.cols} * kRawRowBytes / kDepth, first = int64_t{begin} * kRawRowBytes;
+  const int64_t bytes = min(int64_t{end} * kRawRowBytes, row_bytes) - first;
+  prefetch_l2(static_cast<const char*>(p.weight.data) + out * row_bytes + first,
+              static_cast<uint32_t>(max(int64_t{0}, min(bytes, int64_t{kMostBytes}))));
 }
 
 /// Raw bytes of step k0 to bfloat16 in the swizzled layout. A thread takes runs of 16 columns, four a row.
@@ -188,6 +204,8 @@ __global__ void __launch_bounds__(kThreads, 2)
     copy_async_commit();
   };
 
+  prefetch_weight<S::kRawRowBytes>(p, out0, begin, end);
+  wait_for_previous();
   if constexpr (!S::kDecoded) {
 #pragma unroll
     for (int i = 0; i < S::kStages - 1; ++i) load(begin + i);
@@ -216,6 +234,8 @@ __global__ void __launch_bounds__(kThreads, 2)
       multiply<S>(stage(step), decoded(step), warp_row, warp_out, sum);
     }
   }
+
+  let_next_start();
 
   const int32_t g = lane / 4, t = lane % 4;
   if (split == 1) {
@@ -278,19 +298,9 @@ cudaError_t launch(cudaStream_t stream, const LinearParams& p, int32_t split) {
       cudaFuncSetAttribute(tile_kernel<kFormat, kRows>, cudaFuncAttributeMaxDynamicSharedMemorySize, kBytes);
   if (allowed != cudaSuccess) return allowed;
   const int32_t row_tiles = (p.rows + kRows - 1) / kRows, out_tiles = (p.outs + kOuts - 1) / kOuts;
-  cudaLaunchConfig_t config{};
-  config.gridDim = dim3(static_cast<unsigned int>(row_tiles * out_tiles * split));
-  config.blockDim = dim3(kThreads);
-  config.dynamicSmemBytes = kBytes;
-  config.stream = stream;
-  cudaLaunchAttribute cluster{};
-  cluster.id = cudaLaunchAttributeClusterDimension;
-  cluster.val.clusterDim.x = static_cast<unsigned int>(split);
-  cluster.val.clusterDim.y = 1;
-  cluster.val.clusterDim.z = 1;
-  config.attrs = &cluster;
-  config.numAttrs = split > 1 ? 1 : 0;
-  return cudaLaunchKernelEx(&config, tile_kernel<kFormat, kRows>, p, row_tiles, out_tiles, split);
+  const LaunchShape shape{static_cast<unsigned int>(row_tiles * out_tiles * split), kThreads, kBytes,
+                          static_cast<unsigned int>(split)};
+  return launch_kernel<tile_kernel<kFormat, kRows>>(stream, shape, p, row_tiles, out_tiles, split);
 }
 
 template <WeightFormat kFormat>

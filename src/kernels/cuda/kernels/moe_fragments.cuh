@@ -192,6 +192,20 @@ struct SkinnyProduct {
     if (steps.count > 0) issue_weights(0, steps.begin);
   }
 
+  /// The first of this warp's weights into L2, so that all warps' are `bytes` at most. A lane takes a row.
+  __device__ __forceinline__ void prefetch(const WarpSteps& steps, int32_t bytes) const {
+    const int lane = threadIdx.x % 32, g = lane / 4, t = lane % 4;
+    const int32_t most = bytes / (kTiles * 16 * kSkinnyWarps) / 64;
+#pragma unroll
+    for (int m = 0; m < kTiles; ++m) {
+      if (m % 2 != lane / 16) continue;
+      const int64_t row = m % (kTiles / kParts) * 16 + lane % 16 - g;
+      prefetch_l2(
+          rows[m / (kTiles / kParts)].values - 16 * t + row * facts.row_bytes + int64_t{steps.begin} * 64,
+          static_cast<uint32_t>(min(steps.count, most) * 64));
+    }
+  }
+
   __device__ __forceinline__ void multiply(int stage, const SpanScales<kFormat, kTiles, kParts>& scales,
                                            float (&sums)[kTiles][kColumns][4]) const {
 #pragma unroll

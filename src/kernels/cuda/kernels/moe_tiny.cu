@@ -2,6 +2,7 @@
 // runs through all of the token's experts, so that the memory always has something under way.
 #include <algorithm>
 
+#include "kernels/cuda/kernels/launch.cuh"
 #include "kernels/cuda/kernels/moe_fragments.cuh"
 #include "kernels/cuda/kernels/moe_skinny.h"
 
@@ -146,6 +147,21 @@ __device__ __forceinline__ void run_slots(char* shared, Slots& slots, const MoeP
   }
 }
 
+/// The block's rows of the slices, whose weights are known without the router, into L2: as many slices as
+/// fit.
+template <WeightFormat kFormat>
+__device__ __forceinline__ void prefetch_slices(const MoeParams& p) {
+  constexpr int32_t kMostBytes = 96 << 10;
+  const int32_t row_bytes = p.inner / kSpanValues<kFormat> * 64;
+  const int32_t slices = min(p.shared.count, max(1, kMostBytes / (kRows * row_bytes)));
+  const RowFacts facts = row_facts<kFormat>(p.shared.down.first);
+  for (int32_t i = threadIdx.x; i < slices * kRows; i += kSkinnyThreads) {
+    const int64_t row = int64_t{blockIdx.x} * kRows + i % kRows;
+    prefetch_l2(static_cast<const char*>(matrix_of(p.shared.down, i / kRows).data) + row * facts.row_bytes,
+                static_cast<uint32_t>(row_bytes));
+  }
+}
+
 template <WeightFormat kFormat>
 __global__ void __launch_bounds__(kSkinnyThreads, 2) down_kernel(const __grid_constant__ MoeParams p) {
   extern __shared__ __align__(16) char shared[];
@@ -153,6 +169,8 @@ __global__ void __launch_bounds__(kSkinnyThreads, 2) down_kernel(const __grid_co
   const auto token = static_cast<int32_t>(blockIdx.y);
   const int thread = threadIdx.x;
   float* out = p.out + token * p.out_stride + blockIdx.x * kRows;
+  if (token == 0 && p.shared.count > 0) prefetch_slices<kFormat>(p);
+  wait_for_previous();
   if (token >= live_of(p.live, p.tokens)) {
     if (thread < kRows && p.accumulate == 0) out[thread] = 0;
     return;
@@ -170,6 +188,7 @@ __global__ void __launch_bounds__(kSkinnyThreads, 2) down_kernel(const __grid_co
   if (any_none) __syncthreads();
 
   run_slots<kFormat>(shared, slots, p, token);
+  let_next_start();
   __syncthreads();
   const int row = thread % kRows;
   for (int32_t slot = thread / kRows; slot < p.slots; slot += kSkinnyThreads / kRows) {
@@ -192,8 +211,8 @@ cudaError_t run_down(cudaStream_t stream, const MoeParams& p) {
   static const cudaError_t allowed = cudaFuncSetAttribute(
       down_kernel<kFormat>, cudaFuncAttributeMaxDynamicSharedMemorySize, kBytes<kFormat>);
   if (allowed != cudaSuccess) return allowed;
-  down_kernel<kFormat><<<dim3(p.width / kRows, p.tokens), kSkinnyThreads, kBytes<kFormat>, stream>>>(p);
-  return cudaPeekAtLastError();
+  const LaunchShape shape{dim3(p.width / kRows, p.tokens), kSkinnyThreads, kBytes<kFormat>};
+  return launch_kernel<down_kernel<kFormat>>(stream, shape, p);
 }
 
 }  // namespace

@@ -1,5 +1,6 @@
 #include <cuda_bf16.h>
 
+#include "kernels/cuda/kernels/launch.cuh"
 #include "kernels/cuda/kernels/moe_items.cuh"
 #include "kernels/cuda/kernels/route.h"
 #include "kernels/cuda/kernels/route_row.cuh"
@@ -16,6 +17,8 @@ __global__ void __launch_bounds__(kRouteWarps * 32)
   __shared__ RouteScratch<kPerLane> scratch[kRouteWarps];
   const int warp = threadIdx.x / 32;
   const auto row = static_cast<int32_t>(blockIdx.x) * kRouteWarps + warp;
+  let_next_start();
+  wait_for_previous();
   if (row < live_of(args.live_rows, static_cast<int32_t>(args.logits.rows)))
     route_row(args, row, scratch[warp]);
 }
@@ -49,6 +52,17 @@ __device__ __forceinline__ void load_gate(const float* from, float (&out)[8]) {
   out[4] = b.x, out[5] = b.y, out[6] = b.z, out[7] = b.w;
 }
 
+/// The block's rows of the gate into L2, a thread a row: 16 KiB of each at most. `cols`: a multiple of 8.
+template <typename Gate>
+__device__ __forceinline__ void prefetch_gate(const Gate* gate, int32_t first_expert, int32_t experts,
+                                              int32_t cols) {
+  constexpr int64_t kMostBytes = 16384;
+  const int32_t expert = first_expert + static_cast<int32_t>(threadIdx.x);
+  if (threadIdx.x >= kExperts || expert >= experts) return;
+  const auto bytes = static_cast<uint32_t>(min(kMostBytes, int64_t{cols} * int64_t{sizeof(Gate)}));
+  prefetch_l2(gate + int64_t{expert} * cols, bytes);
+}
+
 /// Lane l ends with the sum over lanes of values[l].
 __device__ __forceinline__ float transposed_sum(float (&values)[32]) {
   const int lane = threadIdx.x % 32;
@@ -78,6 +92,9 @@ __global__ void __launch_bounds__(kWarps * 32)
   const auto first_expert = static_cast<int32_t>(blockIdx.x) * kExperts;
   const auto experts = static_cast<int32_t>(args.logits.cols);
   const int32_t tokens = live_of(args.live_rows, static_cast<int32_t>(args.logits.rows)) - first_token;
+  prefetch_gate(gate, first_expert, experts, cols);
+  let_next_start();
+  wait_for_previous();
   if (tokens <= 0) return;  // the same for all blocks of the group
   const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
 
@@ -91,7 +108,7 @@ __global__ void __launch_bounds__(kWarps * 32)
     for (int t = 0; t < kTokens; ++t) {
       if (t >= tokens) break;
       float values[8];
-      widen(__ldg(reinterpret_cast<const uint4*>(x + (first_token + t) * x_stride + k)), values);
+      widen(*reinterpret_cast<const uint4*>(x + (first_token + t) * x_stride + k), values);
 #pragma unroll
       for (int e = 0; e < kExperts; ++e) {
 #pragma unroll
@@ -125,10 +142,9 @@ cudaError_t run_router(cudaStream_t stream, const Mat& x, const WeightRef& gate,
   const auto tokens = static_cast<unsigned>(x.rows), experts = static_cast<unsigned>(args.logits.cols);
   const dim3 grid((experts + kExperts - 1) / kExperts, (tokens + kTokens - 1) / kTokens);
   const bool fused = x.rows <= kFusedTokens;
-  router_kernel<Gate, kPerLane><<<grid, kWarps * 32, 0, stream>>>(
-      static_cast<const __nv_bfloat16*>(x.data), x.stride, static_cast<const Gate*>(gate.data),
-      static_cast<int32_t>(x.cols), fused, args);
-  const cudaError_t error = cudaPeekAtLastError();
+  const cudaError_t error = launch_kernel<router_kernel<Gate, kPerLane>>(
+      stream, {grid, kWarps * 32}, static_cast<const __nv_bfloat16*>(x.data), x.stride,
+      static_cast<const Gate*>(gate.data), static_cast<int32_t>(x.cols), fused, args);
   return fused || error != cudaSuccess ? error : launch_route(stream, args);
 }
 
@@ -144,14 +160,10 @@ cudaError_t router_by_size(cudaStream_t stream, const Mat& x, const WeightRef& g
 
 cudaError_t launch_route(cudaStream_t stream, const RouteExpertsArgs& args) {
   const auto blocks = static_cast<unsigned>((args.logits.rows + kRouteWarps - 1) / kRouteWarps);
-  if (args.logits.cols <= kFewest * 32) {
-    route_kernel<kFewest><<<blocks, kRouteWarps * 32, 0, stream>>>(args);
-  } else if (args.logits.cols <= kFew * 32) {
-    route_kernel<kFew><<<blocks, kRouteWarps * 32, 0, stream>>>(args);
-  } else {
-    route_kernel<kMany><<<blocks, kRouteWarps * 32, 0, stream>>>(args);
-  }
-  return cudaPeekAtLastError();
+  const LaunchShape shape{blocks, kRouteWarps * 32};
+  if (args.logits.cols <= kFewest * 32) return launch_kernel<route_kernel<kFewest>>(stream, shape, args);
+  if (args.logits.cols <= kFew * 32) return launch_kernel<route_kernel<kFew>>(stream, shape, args);
+  return launch_kernel<route_kernel<kMany>>(stream, shape, args);
 }
 
 cudaError_t launch_router(cudaStream_t stream, const Mat& x, const WeightRef& gate,
