@@ -1,6 +1,7 @@
 #include "kernels/cuda/kernels/attention_common.cuh"
 #include "kernels/cuda/kernels/attention_flash.h"
 #include "kernels/cuda/kernels/attention_fp8.cuh"
+#include "kernels/cuda/kernels/attention_prefetch.cuh"
 #include "kernels/cuda/kernels/attention_tile.cuh"
 #include "kernels/cuda/kernels/launch.cuh"
 #include "kernels/cuda/kernels/ptx.cuh"
@@ -63,8 +64,10 @@ __device__ void load_tile(const FlashGqa& p, const int32_t* table, int kv_head, 
 __device__ void prefetch_keys(const FlashGqa& p, const int32_t* table, int kv_head, int first, int last) {
   const int bytes = p.head_dim * element_bytes(p.cache.dtype), half = static_cast<int>(threadIdx.x) % 2;
   const int64_t at = (int64_t{half} * p.kv_heads + kv_head) * bytes;
-  for (int position = first + static_cast<int>(threadIdx.x) / 2; position < last; position += kThreads / 2)
-    prefetch_l2(record_of(p.cache, table, position) + at, static_cast<uint32_t>(bytes));
+  for (int position = first + static_cast<int>(threadIdx.x) / 2; position < last; position += kThreads / 2) {
+    const char* from = record_of(p.cache, table, position) + at;
+    for (int piece = 0; piece < bytes; piece += kPrefetchPiece) prefetch_piece(from + piece);
+  }
 }
 
 /// Zeros in this KV head's columns of out's rows [first, last).
@@ -107,7 +110,7 @@ __global__ void __launch_bounds__(kThreads, kDim > 128 ? 1 : 2) flash_kernel(con
   }
   const int32_t* table = p.batch.block_table + int64_t{segment} * p.batch.table_stride;
   if constexpr (kDecode) {
-    constexpr int kTilesAhead = 4;
+    constexpr int kTilesAhead = 2;
     if (sees_keys)
       prefetch_keys(p, table, kv_head, max(first, tile * kTile),
                     min(last, min(end, tile + kTilesAhead) * kTile));

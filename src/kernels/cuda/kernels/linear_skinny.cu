@@ -80,17 +80,17 @@ struct Run<WeightFormat::kAwqGemm> {
   }
 };
 
-/// What each warp reads first of each of the block's rows, into L2; blocks that cannot start before the
-/// kernel does (two fit an SM) have nothing to gain.
+/// The block's first rows into L2, some for each warp. Blocks that cannot start before the kernel does (two
+/// fit an SM) have nothing to gain.
 template <int kRows>
-__device__ __forceinline__ void prefetch_weight(const LinearParams& p, int32_t row0, int32_t chunks) {
-  constexpr int32_t kChunkBytes = 64, kMostChunks = 8;  // 64 KiB of a block of 16 rows
+__device__ __forceinline__ void prefetch_weight(const LinearParams& p, int32_t row0, int32_t row_bytes) {
+  constexpr int32_t kMostBytes = (64 << 10) / kWarps;
   constexpr unsigned kFirstBlocks = 288;
-  const int32_t id = static_cast<int32_t>(threadIdx.x), row = row0 + id / kWarps, warp = id % kWarps;
-  if (blockIdx.x >= kFirstBlocks || id >= kRows * kWarps || row >= p.outs) return;
-  const int32_t begin = chunks * warp / kWarps, end = chunks * (warp + 1) / kWarps;
-  prefetch_l2(static_cast<const char*>(p.weight.data) + (int64_t{row} * chunks + begin) * kChunkBytes,
-              static_cast<uint32_t>(min(end - begin, kMostChunks) * kChunkBytes));
+  const int32_t row = row0 + static_cast<int32_t>(threadIdx.x) / 32 * (kRows / kWarps);
+  if (blockIdx.x >= kFirstBlocks || threadIdx.x % 32 != 0 || row >= p.outs) return;
+  const int32_t rows = min(kRows / kWarps, p.outs - row);
+  prefetch_l2(static_cast<const char*>(p.weight.data) + int64_t{row} * row_bytes,
+              static_cast<uint32_t>(min(int64_t{rows} * row_bytes, int64_t{kMostBytes})));
 }
 
 template <WeightFormat kFormat, int kTokenTiles, int kRowTiles>
@@ -108,12 +108,9 @@ __global__ void __launch_bounds__(kWarps * 32, 2) skinny_kernel(const __grid_con
   const int32_t chunks = p.cols / kChunk;
   const int32_t begin = chunks * warp / kWarps, end = chunks * (warp + 1) / kWarps;
   const auto* x = static_cast<const __nv_bfloat16*>(p.x);
-  prefetch_weight<kRows>(p, row0, chunks);
-  wait_for_previous();
 
-  float sum[kRowTiles][kTokenTiles][4] = {};
-  for (int32_t chunk = begin; chunk < end; chunk += kUnroll) {
-    Run<kFormat> run[kUnroll][kRowTiles][2];
+  Run<kFormat> run[kUnroll][kRowTiles][2];
+  const auto load = [&](int32_t chunk) {
 #pragma unroll
     for (int u = 0; u < kUnroll; ++u) {
       if (chunk + u >= end) break;
@@ -126,6 +123,14 @@ __global__ void __launch_bounds__(kWarps * 32, 2) skinny_kernel(const __grid_con
         }
       }
     }
+  };
+  load(begin);
+  prefetch_weight<kRows>(p, row0, chunks * 64);
+  wait_for_previous();
+
+  float sum[kRowTiles][kTokenTiles][4] = {};
+  for (int32_t chunk = begin; chunk < end; chunk += kUnroll) {
+    if (chunk > begin) load(chunk);
 #pragma unroll
     for (int u = 0; u < kUnroll; ++u) {
       if (chunk + u >= end) break;

@@ -84,21 +84,6 @@ __device__ __forceinline__ void load_weight(const LinearParams& p, int32_t out0,
   }
 }
 
-/// The first steps' rows of the weight, into L2, a row a thread. Blocks that cannot start before the kernel
-/// does (two fit an SM) have nothing to gain.
-template <int kRawRowBytes>
-__device__ __forceinline__ void prefetch_weight(const LinearParams& p, int32_t out0, int32_t begin,
-                                                int32_t end) {
-  constexpr int32_t kMostBytes = 512;
-  constexpr unsigned kFirstBlocks = 288;
-  const int32_t out = out0 + static_cast<int32_t>(threadIdx.x);
-  if (blockIdx.x >= kFirstBlocks || out >= p.outs) return;
-  const int64_t row_bytes = int64_t{p.cols} * kRawRowBytes / kDepth, first = int64_t{begin} * kRawRowBytes;
-  const int64_t bytes = min(int64_t{end} * kRawRowBytes, row_bytes) - first;
-  prefetch_l2(static_cast<const char*>(p.weight.data) + out * row_bytes + first,
-              static_cast<uint32_t>(max(int64_t{0}, min(bytes, int64_t{kMostBytes}))));
-}
-
 /// Raw bytes of step k0 to bfloat16 in the swizzled layout. A thread takes runs of 16 columns, four a row.
 template <WeightFormat kFormat>
 __device__ __forceinline__ void decode_weight(const LinearParams& p, int32_t out0, int32_t k0,
@@ -196,19 +181,27 @@ __global__ void __launch_bounds__(kThreads, 2)
   const auto decoded = [&](int32_t step) {
     return shared + S::kStages * S::kStageBytes + (step - begin) % 2 * S::kDecodedBytes;
   };
-  const auto load = [&](int32_t step) {  // always a group, so that counting them works at the end as well
-    if (step < end) {
-      load_x<kRows>(p, row0, step * kDepth, stage(step));
-      load_weight<kFormat, S::kRawRowBytes>(p, out0, step * kDepth, stage(step) + S::kXBytes);
-    }
-    copy_async_commit();
+  const auto load_step_weight = [&](int32_t step) {
+    if (step < end) load_weight<kFormat, S::kRawRowBytes>(p, out0, step * kDepth, stage(step) + S::kXBytes);
+  };
+  const auto load_step_x =
+      [&](int32_t step) {  // always a group, so that counting them works at the end as well
+        if (step < end) load_x<kRows>(p, row0, step * kDepth, stage(step));
+        copy_async_commit();
+      };
+  const auto load = [&](int32_t step) {
+    load_step_weight(step);
+    load_step_x(step);
   };
 
-  prefetch_weight<S::kRawRowBytes>(p, out0, begin, end);
-  wait_for_previous();
-  if constexpr (!S::kDecoded) {
+  // the first steps' weights need not wait for x; they are part of the first group
 #pragma unroll
-    for (int i = 0; i < S::kStages - 1; ++i) load(begin + i);
+  for (int i = 0; i < S::kStages - 1; ++i) load_step_weight(begin + i);
+  wait_for_previous();
+#pragma unroll
+  for (int i = 0; i < S::kStages - 1; ++i) load_step_x(begin + i);
+
+  if constexpr (!S::kDecoded) {
     for (int32_t step = begin; step < end; ++step) {
       copy_async_wait<S::kStages - 2>();  // this step's bytes are here ...
       __syncthreads();                    // ... everyone's, and the stage of step - 1 is free again
@@ -217,8 +210,6 @@ __global__ void __launch_bounds__(kThreads, 2)
     }
   } else {
     // a stage holds x until its products are done: kStages - 1 steps are under way, of which one is decoded
-#pragma unroll
-    for (int i = 0; i < S::kStages - 1; ++i) load(begin + i);
     copy_async_wait<S::kStages - 2>();
     __syncthreads();
     if (begin < end) {

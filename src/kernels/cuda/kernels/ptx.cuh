@@ -42,7 +42,7 @@ __device__ __forceinline__ void let_next_start() {
 #endif
 }
 /// Brings global memory into L2, for what is read behind wait_for_previous(). The address and `bytes` are
-/// multiples of 16; all of it lies in one allocation.
+/// multiples of 16. The lanes of a warp take turns at it: few lanes, with much each.
 __device__ __forceinline__ void prefetch_l2(const void* global, uint32_t bytes) {
 #if __CUDA_ARCH__ >= 900
   if (bytes == 0) return;

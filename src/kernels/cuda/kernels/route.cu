@@ -52,15 +52,16 @@ __device__ __forceinline__ void load_gate(const float* from, float (&out)[8]) {
   out[4] = b.x, out[5] = b.y, out[6] = b.z, out[7] = b.w;
 }
 
-/// The block's rows of the gate into L2, a thread a row: 16 KiB of each at most. `cols`: a multiple of 8.
+/// The block's rows of the gate into L2, from column `first` on and 16 KiB at most: a row a warp. Both
+/// columns are multiples of 8.
 template <typename Gate>
-__device__ __forceinline__ void prefetch_gate(const Gate* gate, int32_t first_expert, int32_t experts,
-                                              int32_t cols) {
+__device__ __forceinline__ void prefetch_gate(const Gate* gate, int32_t expert, int32_t experts,
+                                              int32_t first, int32_t cols) {
+  static_assert(kWarps == kExperts);
   constexpr int64_t kMostBytes = 16384;
-  const int32_t expert = first_expert + static_cast<int32_t>(threadIdx.x);
-  if (threadIdx.x >= kExperts || expert >= experts) return;
-  const auto bytes = static_cast<uint32_t>(min(kMostBytes, int64_t{cols} * int64_t{sizeof(Gate)}));
-  prefetch_l2(gate + int64_t{expert} * cols, bytes);
+  if (threadIdx.x % 32 != 0 || expert >= experts || first >= cols) return;
+  prefetch_l2(gate + int64_t{expert} * cols + first,
+              static_cast<uint32_t>(min(kMostBytes, int64_t{cols - first} * int64_t{sizeof(Gate)})));
 }
 
 /// Lane l ends with the sum over lanes of values[l].
@@ -92,18 +93,23 @@ __global__ void __launch_bounds__(kWarps * 32)
   const auto first_expert = static_cast<int32_t>(blockIdx.x) * kExperts;
   const auto experts = static_cast<int32_t>(args.logits.cols);
   const int32_t tokens = live_of(args.live_rows, static_cast<int32_t>(args.logits.rows)) - first_token;
-  prefetch_gate(gate, first_expert, experts, cols);
-  let_next_start();
-  wait_for_previous();
-  if (tokens <= 0) return;  // the same for all blocks of the group
   const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
-
-  float sums[32] = {};  // [token][expert]
-  for (int32_t k = (warp * 32 + lane) * 8; k < cols; k += kWarps * 32 * 8) {
-    float w[kExperts][8];
+  float w[kExperts][8];
+  const auto load = [&](int32_t k) {
 #pragma unroll
     for (int e = 0; e < kExperts; ++e)
       load_gate(gate + int64_t{min(first_expert + e, experts - 1)} * cols + k, w[e]);
+  };
+  const int32_t begin = static_cast<int32_t>(threadIdx.x) * 8;
+  if (begin < cols) load(begin);
+  prefetch_gate(gate, first_expert + warp, experts, kWarps * 32 * 8, cols);
+  let_next_start();
+  wait_for_previous();
+  if (tokens <= 0) return;  // the same for all blocks of the group
+
+  float sums[32] = {};  // [token][expert]
+  for (int32_t k = begin; k < cols; k += kWarps * 32 * 8) {
+    if (k > begin) load(k);
 #pragma unroll
     for (int t = 0; t < kTokens; ++t) {
       if (t >= tokens) break;
