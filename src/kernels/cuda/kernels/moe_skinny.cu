@@ -65,7 +65,10 @@ __global__ void __launch_bounds__(kSkinnyThreads,
   const WarpSteps steps = warp_steps(p.width / kSpanValues<kFormat>, threadIdx.x / 32);
   product.begin(steps);
   if (known) {
-    if (starts_early()) product.prefetch(steps, p.routed.count > 0 ? 2 * kPrefetchBytes : kPrefetchBytes);
+    if (starts_early()) {
+      product.prefetch(p.width / kSpanValues<kFormat> * 64,
+                       p.routed.count > 0 ? 2 * kPrefetchBytes : kPrefetchBytes);
+    }
     wait_for_previous();
   }
 #pragma unroll
@@ -75,7 +78,6 @@ __global__ void __launch_bounds__(kSkinnyThreads,
   }
   float sums[2 * kGateTiles][kColumns][4] = {};
   product.run(steps, sums);
-  let_next_start();
   __syncthreads();
   product.put_sums(sums);
   __syncthreads();
@@ -130,11 +132,10 @@ __global__ void __launch_bounds__(kSkinnyThreads, blocks_for(Down<kFormat, kColu
   const WarpSteps steps = warp_steps(p.inner / kSpanValues<kFormat>, threadIdx.x / 32);
   product.begin(steps);
   if (known) {
-    if (starts_early()) product.prefetch(steps, kPrefetchBytes);
+    if (starts_early()) product.prefetch(p.inner / kSpanValues<kFormat> * 64, kPrefetchBytes);
     wait_for_previous();
   }
   product.run(steps, sums);
-  let_next_start();
   __syncthreads();
   product.put_sums(sums);
   __syncthreads();
