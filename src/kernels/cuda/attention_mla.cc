@@ -57,7 +57,7 @@ DecodePlan plan_of(const CudaDevice& device, const MlaAttentionArgs& args) {
   constexpr auto kAlign = [](uint64_t bytes) { return (bytes + 255) / 256 * 256; };
   const WeightRef& kv_b = weight_of(args.kv_b);
   DecodePlan plan{};
-  plan.blocks = device.sm_count;  // one fits a multiprocessor
+  plan.blocks = std::min(device.sm_count, kMaxMlaSplits);  // one fits a multiprocessor
   plan.rows = std::max<int64_t>(16, kRowHeads / args.shape.heads);
   plan.decode_weight = kv_b.format != WeightFormat::kDense || kv_b.dtype != DType::kBF16;
   const auto row_heads = static_cast<uint64_t>(std::max(plan.rows * args.shape.heads, plan.blocks * 16));

@@ -1,6 +1,8 @@
 #include "kernels/cuda/kernels/attention_common.cuh"
 #include "kernels/cuda/kernels/attention_fp8.cuh"
 #include "kernels/cuda/kernels/attention_mla_decode.h"
+#include "kernels/cuda/kernels/attention_mla_splits.cuh"
+#include "kernels/cuda/kernels/attention_prefetch.cuh"
 #include "kernels/cuda/kernels/launch.cuh"
 #include "kernels/cuda/kernels/ptx.cuh"
 #include "kernels/cuda/kernels/weights.cuh"
@@ -13,12 +15,6 @@ constexpr int kTile = kAttentionTile;
 constexpr int kPitch = kMlaWidth + 8;  // rows 16 (mod 128) bytes apart: matrix loads without bank conflicts
 constexpr int kScorePitch = kTile + 4;
 constexpr int kAttendThreads = 256;
-constexpr int kMinSplitTiles = 1;
-
-/// Tiles that a split of a row takes; what attends and what merges agree on it.
-__device__ __forceinline__ int tiles_of_split(int all, int splits) {
-  return max(kMinSplitTiles, (all + splits - 1) / splits);
-}
 
 /// latent[r, c] = sum over i of q[r, i] * kv_b[head's row i, c]: 16 rows, 128 columns a block of four warps.
 constexpr int kAbsorbColumns = 128;
@@ -116,13 +112,15 @@ __device__ void load_records(const CacheLayer& cache, const int32_t* table, int 
   }
 }
 
-/// Brings the first of the records [first, last) into L2, one a thread. The newest one may still be written:
-/// its bytes are taken from L2 in any case.
+/// Brings the records [first, last) into L2, four threads a record.
 __device__ void prefetch_records(const CacheLayer& cache, const int32_t* table, int first, int last) {
-  const int position = first + static_cast<int>(threadIdx.x);
-  if (position >= last) return;
   const int bytes = kMlaLatent * element_bytes(cache.dtype) + kMlaRope * 2;
-  prefetch_l2(record_of(cache, table, position), static_cast<uint32_t>(bytes));
+  for (int position = first + static_cast<int>(threadIdx.x) / 4; position < last;
+       position += kAttendThreads / 4) {
+    const char* record = record_of(cache, table, position);
+    for (int at = static_cast<int>(threadIdx.x) % 4 * kPrefetchPiece; at < bytes; at += 4 * kPrefetchPiece)
+      prefetch_piece(record + at);
+  }
 }
 
 // A block: one row, 16 heads (8 where there are no more), one split. Scores: warp w takes keys 8 w ... 8 w
@@ -147,7 +145,7 @@ __global__ void __launch_bounds__(kAttendThreads, 1) attend_kernel(const MlaDeco
   const int end = attends ? min(all, tile + share) : 0;
   const int64_t query = (int64_t{row} * p.shape.heads + head);
   const int32_t* table = p.batch.block_table + int64_t{max(place.segment, 0)} * p.batch.table_stride;
-  if (tile < end) prefetch_records(p.cache, table, tile * kTile, min(last, end * kTile));
+  if (tile < end) prefetch_records(p.cache, table, tile * kTile, min(last, min(end, tile + 2) * kTile));
   wait_for_previous();
   if (tile >= end) return;  // the output kernel knows how many splits have keys
   const auto* from = static_cast<const __nv_bfloat16*>(p.queries) + query * kMlaWidth;
@@ -261,94 +259,6 @@ __global__ void __launch_bounds__(kAttendThreads, 1) attend_kernel(const MlaDeco
   }
 }
 
-// A block: 16 rows of one head. The merged latents go to shared memory as bfloat16 [16][520]; then warp w
-// takes columns of 8 from 8 w on. A product's inner index may be permuted if both sides are: lane t of a quad
-// takes 8 t ... 8 t + 7 of each 32, so that it reads 16 bytes of kv_b at once.
-constexpr int kLatentPitch = kMlaLatent + 8;
-
-__global__ void __launch_bounds__(128) output_kernel(const MlaDecode p, int columns) {
-  __shared__ __align__(16) __nv_bfloat16 latents[16 * kLatentPitch];
-  __shared__ bool live[16];
-  __shared__ int splits[16];  // that have keys; 0: the row's latents are zeros
-  __shared__ float top[16], inverse[16];
-  const int head = blockIdx.x, base = static_cast<int>(blockIdx.y) * 16;
-  const int warp = threadIdx.x / 32, lane = threadIdx.x % 32, g = lane / 4, t = lane % 4;
-  const MlaShape& s = p.shape;
-  const auto* kv_b =
-      static_cast<const __nv_bfloat16*>(p.kv_b) + (int64_t{head} * (s.nope + s.v) + s.nope) * kMlaLatent;
-  const int first_column = static_cast<int>(blockIdx.z) * columns;
-  const int last_column = min(s.v, first_column + columns);
-  let_next_start();
-  for (int n = first_column + static_cast<int>(threadIdx.x); n < last_column; n += 128)
-    prefetch_l2(kv_b + int64_t{n} * kMlaLatent, kMlaLatent * sizeof(__nv_bfloat16));
-  RowPlace places[4];  // of the rows that this warp looks up
-#pragma unroll
-  for (int i = 0; i < 4; ++i) {
-    const int row = base + warp + 4 * i;
-    if (row < p.rows) places[i] = place_of_row(p.batch, p.first_row + row);
-  }
-  wait_for_previous();
-#pragma unroll
-  for (int i = 0; i < 4; ++i) {
-    const int r = warp + 4 * i, row = base + r;
-    const RowPlace place = places[i];
-    const bool mine = place.segment >= 0 && place.segment < p.batch.num_output_segments;
-    const int all = (place.position + kTile) / kTile, share = tiles_of_split(all, p.splits);
-    const int count = mine ? (all + share - 1) / share : 0;
-    const float* states = p.states + (int64_t{row} * s.heads + head) * p.splits * 2;
-    float largest = -INFINITY, weight = 0;
-    for (int k = lane; k < count; k += 32) largest = fmaxf(largest, states[k * 2]);
-    largest = warp_max(largest);
-    for (int k = lane; k < count; k += 32) weight += states[k * 2 + 1] * exp2f(states[k * 2] - largest);
-    weight = warp_sum(weight);
-    if (lane == 0) {
-      // rows of no segment get zeros, those of prompts are left alone
-      live[r] = row < p.rows && (mine || place.segment < 0);
-      splits[r] = count;
-      top[r] = largest;
-      inverse[r] = count > 0 ? 1.0f / weight : 0.0f;
-    }
-  }
-  __syncthreads();
-  static_assert(kMlaLatent == 128 * 4);
-  for (int r = 0; r < 16; ++r) {  // four columns a thread
-    const int64_t at = (int64_t{base + r} * s.heads + head) * p.splits;
-    float4 sum = make_float4(0, 0, 0, 0);
-#pragma unroll 4
-    for (int i = 0; i < splits[r]; ++i) {
-      const float factor = exp2f(p.states[(at + i) * 2] - top[r]) * inverse[r];
-      const float4 part = *reinterpret_cast<const float4*>(p.sums + (at + i) * kMlaLatent + threadIdx.x * 4);
-      sum.x += part.x * factor;
-      sum.y += part.y * factor;
-      sum.z += part.z * factor;
-      sum.w += part.w * factor;
-    }
-    *reinterpret_cast<uint2*>(latents + r * kLatentPitch + threadIdx.x * 4) =
-        make_uint2(pack_bf16(sum.x, sum.y), pack_bf16(sum.z, sum.w));
-  }
-  __syncthreads();
-  for (int n = first_column + warp * 8; n < last_column; n += 32) {
-    float d[4] = {};
-#pragma unroll 8
-    for (int k = 0; k < kMlaLatent; k += 32) {
-      const uint4 b = *reinterpret_cast<const uint4*>(kv_b + int64_t{n + g} * kMlaLatent + k + t * 8);
-      const uint4 x = *reinterpret_cast<const uint4*>(latents + g * kLatentPitch + k + t * 8);
-      const uint4 y = *reinterpret_cast<const uint4*>(latents + (g + 8) * kLatentPitch + k + t * 8);
-      const uint32_t low[4] = {x.x, y.x, x.y, y.y}, high[4] = {x.z, y.z, x.w, y.w};
-      mma_bf16(d, low, b.x, b.y);
-      mma_bf16(d, high, b.z, b.w);
-    }
-#pragma unroll
-    for (int e = 0; e < 4; ++e) {
-      const int r = g + e / 2 * 8;
-      if (!live[r]) continue;
-      store_element(p.out.dtype, p.out.data,
-                    int64_t{p.first_row + base + r} * p.out.stride + int64_t{head} * s.v + n + t * 2 + e % 2,
-                    d[e]);
-    }
-  }
-}
-
 __global__ void decode_weight_kernel(const WeightRef weight, __nv_bfloat16* out) {
   wait_for_previous();
   const int64_t row = blockIdx.x;
@@ -394,10 +304,7 @@ cudaError_t launch_mla_decode(cudaStream_t stream, const MlaDecode& p, int32_t s
                            mla_decode_shared(stages)};
   error = launch_kernel<attend_kernel>(stream, attend, p, stages);
   if (error != cudaSuccess) return error;
-  // few rows leave the card empty: each block then takes 32 columns, and merges the splits once more
-  const unsigned parts = heads * row_tiles < 128 ? static_cast<unsigned>(p.shape.v + 31) / 32 : 1;
-  const int columns = parts > 1 ? 32 : p.shape.v;
-  return launch_kernel<output_kernel>(stream, {dim3(heads, row_tiles, parts), 128}, p, columns);
+  return launch_mla_output(stream, p);
 }
 
 cudaError_t launch_decode_weight(cudaStream_t stream, const WeightRef& weight, void* out) {

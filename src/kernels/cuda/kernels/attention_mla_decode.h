@@ -15,6 +15,7 @@ namespace hadal::cuda {
 inline constexpr int32_t kMlaWidth = 576;  // of a record: latent 512, rotary key 64
 inline constexpr int32_t kMlaLatent = 512;
 inline constexpr int32_t kMlaRope = 64;
+inline constexpr int32_t kMaxMlaSplits = 256;
 
 struct MlaDecode {
   AttentionBatch batch;
@@ -38,6 +39,8 @@ bool mla_decode_takes(const CacheLayer& cache, const MlaShape& shape);
 size_t mla_decode_shared(int32_t stages);
 
 cudaError_t launch_mla_decode(cudaStream_t stream, const MlaDecode& params, int32_t stages);
+/// The last of its three kernels (attention_mla_output.cu).
+cudaError_t launch_mla_output(cudaStream_t stream, const MlaDecode& params);
 
 /// kv_b of any format as BF16 [rows, cols].
 cudaError_t launch_decode_weight(cudaStream_t stream, const WeightRef& weight, void* out);
