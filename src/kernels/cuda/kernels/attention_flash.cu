@@ -1,5 +1,6 @@
 #include "kernels/cuda/kernels/attention_common.cuh"
 #include "kernels/cuda/kernels/attention_flash.h"
+#include "kernels/cuda/kernels/attention_flash_keys.cuh"
 #include "kernels/cuda/kernels/attention_fp8.cuh"
 #include "kernels/cuda/kernels/attention_prefetch.cuh"
 #include "kernels/cuda/kernels/attention_tile.cuh"
@@ -11,7 +12,6 @@ namespace {
 
 constexpr int kThreads = 128;
 constexpr int kTile = kAttentionTile;
-constexpr int kMinSplitTiles = 2;
 constexpr float kLog2E = 1.4426950408889634f;
 
 /// Keys and values of one tile lie in shared memory as [64][kDim + 8]: rows 16 (mod 128) bytes apart, so that
@@ -99,12 +99,11 @@ __global__ void __launch_bounds__(kThreads, kDim > 128 ? 1 : 2) flash_kernel(con
   const bool sees_keys = context > 0 && base < count;
 
   // the keys that any row of the block sees, then this split's share of their tiles
-  const int lowest = context - tokens + base / group;
-  const int highest = context - tokens + (min(base + kRows, count) - 1) / group;
-  const int first = p.window > 0 ? max(0, lowest - p.window + 1) : 0, last = highest + 1;
-  int tile = first / kTile, end = (last + kTile - 1) / kTile;
+  const KeyRange keys_seen = keys_of(p, context, tokens, base, kRows);
+  const int first = keys_seen.first, last = keys_seen.last;
+  int tile = keys_seen.tile, end = keys_seen.end;
   if (kDecode && p.splits > 1) {
-    const int share = max(kMinSplitTiles, (end - tile + p.splits - 1) / p.splits);
+    const int share = tiles_of_split(keys_seen, p.splits);
     tile += split * share;
     end = min(end, tile + share);
   }
@@ -122,7 +121,7 @@ __global__ void __launch_bounds__(kThreads, kDim > 128 ? 1 : 2) flash_kernel(con
                gridDim.z);
     if (context <= 0) clear_rows(p, kv_head, first_row, first_row + tokens, 1);
   }
-  if (!sees_keys) return;
+  if (!sees_keys || tile >= end) return;  // what merges knows how many splits have keys
   const auto fetch = [&](int index, int stage) {
     load_tile<kDim>(p, table, kv_head, index * kTile, first, last, tiles + 2 * stage * kElements,
                     tiles + (2 * stage + 1) * kElements);
@@ -255,28 +254,6 @@ __global__ void __launch_bounds__(kThreads, kDim > 128 ? 1 : 2) flash_kernel(con
   }
 }
 
-/// Merges the splits of one row and head in order.
-__global__ void merge_kernel(const FlashGqa p) {
-  const int row = blockIdx.x, head = blockIdx.y;
-  let_next_start();
-  const RowPlace place = place_of_row(p.batch, row);
-  wait_for_previous();
-  if (place.segment < 0 || place.segment >= p.batch.num_output_segments) return;
-  const float* partial = p.partial + (int64_t{row} * p.heads + head) * p.splits * (p.head_dim + 2);
-  const int width = p.head_dim + 2;
-  float top = -INFINITY;
-  for (int s = 0; s < p.splits; ++s) top = fmaxf(top, partial[s * width + p.head_dim]);
-  for (int c = threadIdx.x; c < p.head_dim; c += blockDim.x) {
-    float sum = 0, weight = 0;
-    for (int s = 0; s < p.splits; ++s) {
-      const float factor = exp2f(partial[s * width + p.head_dim] - top);  // 0 for a split without keys
-      sum += partial[s * width + c] * factor;
-      weight += partial[s * width + p.head_dim + 1] * factor;
-    }
-    store_element(p.out.dtype, p.out.data, row * p.out.stride + int64_t{head} * p.head_dim + c, sum / weight);
-  }
-}
-
 template <int kDim, bool kDecode>
 cudaError_t launch(cudaStream_t stream, const FlashGqa& p) {
   const size_t bytes =
@@ -314,8 +291,7 @@ size_t flash_gqa_stage_bytes(int32_t head_dim) {
 cudaError_t launch_flash_gqa_decode(cudaStream_t stream, const FlashGqa& p) {
   const cudaError_t error = launch_dim<true>(stream, p);
   if (error != cudaSuccess || p.splits == 1 || p.segments == 0) return error;
-  const dim3 grid(static_cast<unsigned>(p.partial_rows), static_cast<unsigned>(p.heads));
-  return launch_kernel<merge_kernel>(stream, {grid, 128}, p);
+  return launch_flash_gqa_merge(stream, p);
 }
 
 cudaError_t launch_flash_gqa_prefill(cudaStream_t stream, const FlashGqa& p) {

@@ -99,11 +99,11 @@ __global__ void __launch_bounds__(kThreads) output_kernel(const MlaDecode p, int
   const int end = min(s.v, (static_cast<int>(blockIdx.z) + 1) * columns);
   const int begin = static_cast<int>(blockIdx.z) * columns + warp * 8;
   let_next_start();
-  RowPlace places[kRows / kWarps];
-  find_rows(p, base, places);
   if (!p.kv_b_is_weight) wait_for_previous();
   ValueRows b;
   if (begin < end) load_values(kv_b, begin, b);
+  RowPlace places[kRows / kWarps];
+  find_rows(p, base, places);
   if (p.kv_b_is_weight) wait_for_previous();
   weigh_splits(p, head, base, places, rows);
   __syncthreads();

@@ -42,15 +42,29 @@ __device__ __forceinline__ void widen(const uint4& bits, float (&out)[8]) {
   }
 }
 
-__device__ __forceinline__ void load_gate(const __nv_bfloat16* from, float (&out)[8]) {
-  widen(__ldg(reinterpret_cast<const uint4*>(from)), out);
-}
-__device__ __forceinline__ void load_gate(const float* from, float (&out)[8]) {
-  const float4 a = __ldg(reinterpret_cast<const float4*>(from));
-  const float4 b = __ldg(reinterpret_cast<const float4*>(from) + 1);
-  out[0] = a.x, out[1] = a.y, out[2] = a.z, out[3] = a.w;
-  out[4] = b.x, out[5] = b.y, out[6] = b.z, out[7] = b.w;
-}
+/// Eight values of a row of the gate, as they are stored.
+template <typename Gate>
+struct GatePiece;
+template <>
+struct GatePiece<__nv_bfloat16> {
+  uint4 bits;
+  __device__ __forceinline__ void load(const __nv_bfloat16* from) {
+    bits = __ldg(reinterpret_cast<const uint4*>(from));
+  }
+  __device__ __forceinline__ void values(float (&out)[8]) const { widen(bits, out); }
+};
+template <>
+struct GatePiece<float> {
+  float4 a, b;
+  __device__ __forceinline__ void load(const float* from) {
+    a = __ldg(reinterpret_cast<const float4*>(from));
+    b = __ldg(reinterpret_cast<const float4*>(from) + 1);
+  }
+  __device__ __forceinline__ void values(float (&out)[8]) const {
+    out[0] = a.x, out[1] = a.y, out[2] = a.z, out[3] = a.w;
+    out[4] = b.x, out[5] = b.y, out[6] = b.z, out[7] = b.w;
+  }
+};
 
 /// The block's rows of the gate into L2, from column `first` on and 16 KiB at most: a row a warp. Both
 /// columns are multiples of 8.
@@ -94,22 +108,23 @@ __global__ void __launch_bounds__(kWarps * 32)
   const auto experts = static_cast<int32_t>(args.logits.cols);
   const int32_t tokens = live_of(args.live_rows, static_cast<int32_t>(args.logits.rows)) - first_token;
   const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
-  float w[kExperts][8];
+  GatePiece<Gate> pieces[kExperts];
   const auto load = [&](int32_t k) {
 #pragma unroll
     for (int e = 0; e < kExperts; ++e)
-      load_gate(gate + int64_t{min(first_expert + e, experts - 1)} * cols + k, w[e]);
+      pieces[e].load(gate + int64_t{min(first_expert + e, experts - 1)} * cols + k);
   };
   const int32_t begin = static_cast<int32_t>(threadIdx.x) * 8;
-  if (begin < cols) load(begin);
-  prefetch_gate(gate, first_expert + warp, experts, kWarps * 32 * 8, cols);
+  constexpr bool kAhead = sizeof(Gate) == 2;  // float32 rows are too many registers to hold
+  if (kAhead && begin < cols) load(begin);
+  prefetch_gate(gate, first_expert + warp, experts, kAhead ? kWarps * 32 * 8 : 0, cols);
   let_next_start();
   wait_for_previous();
   if (tokens <= 0) return;  // the same for all blocks of the group
 
   float sums[32] = {};  // [token][expert]
   for (int32_t k = begin; k < cols; k += kWarps * 32 * 8) {
-    if (k > begin) load(k);
+    if (!kAhead || k > begin) load(k);
 #pragma unroll
     for (int t = 0; t < kTokens; ++t) {
       if (t >= tokens) break;
@@ -117,8 +132,10 @@ __global__ void __launch_bounds__(kWarps * 32)
       widen(*reinterpret_cast<const uint4*>(x + (first_token + t) * x_stride + k), values);
 #pragma unroll
       for (int e = 0; e < kExperts; ++e) {
+        float w[8];
+        pieces[e].values(w);
 #pragma unroll
-        for (int i = 0; i < 8; ++i) sums[t * kExperts + e] = fmaf(w[e][i], values[i], sums[t * kExperts + e]);
+        for (int i = 0; i < 8; ++i) sums[t * kExperts + e] = fmaf(w[i], values[i], sums[t * kExperts + e]);
       }
     }
   }
