@@ -1,6 +1,7 @@
 #include "kernels/cuda/kernels/attention_common.cuh"
 #include "kernels/cuda/kernels/attention_fp8.cuh"
 #include "kernels/cuda/kernels/attention_mla_decode.h"
+#include "kernels/cuda/kernels/attention_mla_hopper.h"
 #include "kernels/cuda/kernels/ptx.cuh"
 #include "kernels/cuda/kernels/weights.cuh"
 
@@ -12,12 +13,6 @@ constexpr int kTile = kAttentionTile;
 constexpr int kPitch = kMlaWidth + 8;  // rows 16 (mod 128) bytes apart: matrix loads without bank conflicts
 constexpr int kScorePitch = kTile + 4;
 constexpr int kAttendThreads = 256;
-constexpr int kMinSplitTiles = 1;
-
-/// Tiles that a split of a row takes; what attends and what merges agree on it.
-__device__ __forceinline__ int tiles_of_split(int all, int splits) {
-  return max(kMinSplitTiles, (all + splits - 1) / splits);
-}
 
 /// latent[r, c] = sum over i of q[r, i] * kv_b[head's row i, c]: 16 rows, 128 columns a block of four warps.
 constexpr int kAbsorbColumns = 128;
@@ -128,7 +123,7 @@ __global__ void __launch_bounds__(kAttendThreads, 1) attend_kernel(const MlaDeco
   if (place.segment < 0 || place.segment >= p.batch.num_output_segments) return;
   const int last = place.position + 1;
   const int all = (last + kTile - 1) / kTile;
-  const int share = tiles_of_split(all, p.splits);
+  const int share = mla_tiles_of_split(all, p.splits);
   int tile = split * share;
   const int end = min(all, tile + share);
   const int64_t query = (int64_t{row} * p.shape.heads + head);
@@ -263,7 +258,7 @@ __global__ void __launch_bounds__(128) output_kernel(const MlaDecode p, int colu
     RowPlace place;
     if (row < p.rows) place = place_of_row(p.batch, p.first_row + row);
     const bool mine = place.segment >= 0 && place.segment < p.batch.num_output_segments;
-    const int all = (place.position + kTile) / kTile, share = tiles_of_split(all, p.splits);
+    const int all = (place.position + kTile) / kTile, share = mla_tiles_of_split(all, p.splits);
     const int count = mine ? (all + share - 1) / share : 0;
     const float* states = p.states + (int64_t{row} * s.heads + head) * p.splits * 2;
     float largest = -INFINITY, weight = 0;
@@ -332,6 +327,18 @@ size_t absorb_shared(const MlaShape& s) {
   return static_cast<size_t>(s.nope) * kAbsorbPitch * sizeof(__nv_bfloat16);
 }
 
+cudaError_t launch_attend(cudaStream_t stream, const MlaDecode& p, int32_t stages) {
+  if (stages == kMlaHopper) return launch_mla_attend_hopper(stream, p);
+  static const cudaError_t kAllowed =
+      cudaFuncSetAttribute(attend_kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                           static_cast<int>(mla_decode_shared(stages)));
+  if (kAllowed != cudaSuccess) return kAllowed;
+  const dim3 grid(static_cast<unsigned>(p.splits), static_cast<unsigned>(p.shape.heads + 15) / 16,
+                  static_cast<unsigned>(p.rows));
+  attend_kernel<<<grid, kAttendThreads, mla_decode_shared(stages), stream>>>(p, stages);
+  return cudaGetLastError();
+}
+
 }  // namespace
 
 bool mla_decode_takes(const CacheLayer& cache, const MlaShape& s) {
@@ -349,20 +356,15 @@ size_t mla_decode_shared(int32_t stages) {
 }
 
 cudaError_t launch_mla_decode(cudaStream_t stream, const MlaDecode& p, int32_t stages) {
-  static const cudaError_t kAllowed = [stages] {
-    const cudaError_t error = cudaFuncSetAttribute(absorb_kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
-                                                   256 * kAbsorbPitch * 2);
-    if (error != cudaSuccess) return error;
-    return cudaFuncSetAttribute(attend_kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
-                                static_cast<int>(mla_decode_shared(stages)));
-  }();
+  static const cudaError_t kAllowed = cudaFuncSetAttribute(
+      absorb_kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, 256 * kAbsorbPitch * 2);
   if (kAllowed != cudaSuccess || p.rows <= 0) return kAllowed;
   const auto rows = static_cast<unsigned>(p.rows), heads = static_cast<unsigned>(p.shape.heads);
   const unsigned row_tiles = (rows + 15) / 16;
   absorb_kernel<<<dim3(heads, row_tiles, kMlaLatent / kAbsorbColumns), 128, absorb_shared(p.shape), stream>>>(
       p);
-  attend_kernel<<<dim3(static_cast<unsigned>(p.splits), (heads + 15) / 16, rows), kAttendThreads,
-                  mla_decode_shared(stages), stream>>>(p, stages);
+  const cudaError_t attended = launch_attend(stream, p, stages);
+  if (attended != cudaSuccess) return attended;
   // few rows leave the card empty: each block then takes 32 columns, and merges the splits once more
   const unsigned parts = heads * row_tiles < 128 ? static_cast<unsigned>(p.shape.v + 31) / 32 : 1;
   const int columns = parts > 1 ? 32 : p.shape.v;

@@ -16,6 +16,12 @@ inline constexpr int32_t kMlaWidth = 576;  // of a record: latent 512, rotary ke
 inline constexpr int32_t kMlaLatent = 512;
 inline constexpr int32_t kMlaRope = 64;
 
+/// Tiles of keys that a split of a row takes; what attends and what merges agree on it.
+constexpr int32_t mla_tiles_of_split(int32_t all, int32_t splits) {
+  const int32_t share = (all + splits - 1) / splits;
+  return share > 1 ? share : 1;
+}
+
 struct MlaDecode {
   AttentionBatch batch;
   CacheLayer cache;
@@ -36,6 +42,8 @@ bool mla_decode_takes(const CacheLayer& cache, const MlaShape& shape);
 /// Shared memory of the attend kernel with one stage; with two it is faster.
 size_t mla_decode_shared(int32_t stages);
 
+/// In place of a number of stages: attention_mla_hopper.h attends.
+inline constexpr int32_t kMlaHopper = 0;
 cudaError_t launch_mla_decode(cudaStream_t stream, const MlaDecode& params, int32_t stages);
 
 /// kv_b of any format as BF16 [rows, cols].
