@@ -25,6 +25,13 @@ ensure_packages() {
     die "apt-get install failed: ${missing[*]}"
 }
 
+# gpu_architecture: what nvcc builds for the first GPU here; Hopper's own instructions have a name of their own.
+gpu_architecture() {
+  local capability
+  capability=$(nvidia-smi --query-gpu=compute_cap --format=csv,noheader 2>/dev/null | head -n 1)
+  if [[ $capability == 9.0 ]]; then echo 90a; else echo native; fi
+}
+
 # find_nvcc: its path, on PATH or where NVIDIA's packages put it; fails without one of CUDA 12.8 or later.
 find_nvcc() {
   local nvcc release
@@ -44,7 +51,7 @@ choose_preset() {
     if [[ ${1:-} == --cuda || -n $gpu ]]; then
       PRESET=cuda TARGETS=(hadal hadal_cuda)
       export PATH=$PATH:${nvcc%/*}
-      if [[ -n $gpu ]]; then CONFIGURE=(-DCMAKE_CUDA_ARCHITECTURES=native); fi
+      if [[ -n $gpu ]]; then CONFIGURE=(-DCMAKE_CUDA_ARCHITECTURES=$(gpu_architecture)); fi
       say "preset cuda, with the GPU backend ($nvcc)"
     else
       say "preset release, for the CPU: no GPU was found (--cuda builds for one all the same)"

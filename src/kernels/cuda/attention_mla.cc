@@ -4,6 +4,7 @@
 #include "kernels/cuda/attention_mla_prefill.h"
 #include "kernels/cuda/kernels/attention_generic.h"
 #include "kernels/cuda/kernels/attention_mla_decode.h"
+#include "kernels/cuda/kernels/attention_mla_hopper.h"
 #include "kernels/cuda/ops.h"
 #include "kernels/cuda/prepared.h"
 
@@ -86,6 +87,15 @@ int32_t splits_of(const CudaDevice& device, const MlaAttentionArgs& args, const 
   return static_cast<int32_t>(std::clamp<int64_t>(plan.blocks / blocks, 1, useful));
 }
 
+bool on_hopper(const CudaDevice& device, const MlaAttentionArgs& args) {
+  return device.has_wgmma && mla_hopper_takes(args.cache) &&
+         mla_hopper_shared_bytes() <= device.shared_bytes_per_block;
+}
+int32_t stages_of(const CudaDevice& device, const MlaAttentionArgs& args) {
+  if (on_hopper(device, args)) return kMlaHopper;
+  return mla_decode_shared(2) <= static_cast<size_t>(device.shared_bytes_per_block) ? 2 : 1;
+}
+
 Status run_decode(CudaDevice& device, cudaStream_t stream, const MlaAttentionArgs& args) {
   const WeightRef& kv_b = weight_of(args.kv_b);
   const DecodePlan plan = plan_of(device, args);
@@ -101,7 +111,7 @@ Status run_decode(CudaDevice& device, cudaStream_t stream, const MlaAttentionArg
   params.queries = memory + plan.queries;
   params.sums = reinterpret_cast<float*>(memory + plan.sums);
   params.states = reinterpret_cast<float*>(memory + plan.states);
-  const int32_t stages = mla_decode_shared(2) <= static_cast<size_t>(device.shared_bytes_per_block) ? 2 : 1;
+  const int32_t stages = stages_of(device, args);
   const int64_t rows = output_rows(args);
   for (int64_t row = 0; row < rows; row += plan.rows) {
     params.first_row = static_cast<int32_t>(row);
@@ -126,7 +136,9 @@ Status mla_attention(CudaDevice& device, cudaStream_t stream, const MlaAttention
   const BatchMeta& batch = *args.batch;
   const bool fast = is_fast(device, args);
   if (fast && batch.num_output_segments > 0) {
-    device.note(args.cache.dtype == DType::kBF16 ? "cuda.mla.decode.bf16" : "cuda.mla.decode.fp8");
+    device.note(on_hopper(device, args)            ? "cuda.mla.decode.hopper"
+                : args.cache.dtype == DType::kBF16 ? "cuda.mla.decode.bf16"
+                                                   : "cuda.mla.decode.fp8");
     RETURN_IF_ERROR(run_decode(device, stream, args));
   }
   if (fast && batch.num_output_segments == batch.num_segments) return OkStatus();

@@ -4,6 +4,7 @@
 #include <cstdlib>
 
 #include "kernels/cuda/device_monitor.h"
+#include "kernels/cuda/kernels/linear_wgmma.h"
 #include "kernels/cuda/kernels/weight_fill.h"
 #include "kernels/cuda/uploader.h"
 
@@ -92,6 +93,7 @@ StatusOr<std::unique_ptr<CudaDevice>> open_cuda_device(const BackendOptions& opt
   device->major = properties.major;
   device->minor = properties.minor;
   device->shared_bytes_per_block = static_cast<int32_t>(properties.sharedMemPerBlockOptin);
+  device->has_wgmma = properties.major == 9 && properties.minor == 0 && has_wgmma_code();
   device->batch_invariant = options.batch_invariant != 0;
   RETURN_IF_ERROR(
       check(cudaStreamCreateWithFlags(&device->stream, cudaStreamNonBlocking), "making a stream"));

@@ -26,6 +26,7 @@ struct CudaDevice {
   int32_t sm_count = 0;
   int32_t major = 0, minor = 0;        // compute capability
   int32_t shared_bytes_per_block = 0;  // with the opt-in
+  bool has_wgmma = false;              // Hopper, and this build has code for its own instructions
   bool batch_invariant = false;        // BackendOptions::batch_invariant
   cudaStream_t stream = nullptr;       // the default stream of the interface (a real one: it can be captured)
   std::unique_ptr<Uploader> uploader;

@@ -1,6 +1,7 @@
 // A dense MLP. Few rows: gate and up with silu in one kernel, down's slices in another
-// (kernels/moe_skinny.h). Many: gate and up with silu on tiles, then down as a matrix product. Between them
-// gate | up as one product, silu, down.
+// (kernels/moe_skinny.h). More: gate and up with silu in one kernel where the GPU (Hopper, bfloat16 weights)
+// or the number of rows (tiles of 128) allows it, else gate | up as one product and silu; then down as a
+// product.
 #include <algorithm>
 
 #include "kernels/cuda/alignment.h"
@@ -86,6 +87,11 @@ Status mlp(CudaDevice& device, cudaStream_t stream, const MlpArgs& args) {
   if (!device.batch_invariant && args.x.rows <= kSkinnyRows && sliced_work(args, work)) {
     const MoePath path = moe_path(device, work);
     return run_moe(device, stream, work, path == MoePath::kTiny ? path : MoePath::kSkinny, args.workspace);
+  }
+  if (linear_silu_supports(device, args.x, group.fused, args.hidden)) {
+    RETURN_IF_ERROR(launch_linear_silu(device, stream, args.x, group.fused, args.hidden, args.workspace));
+    return launch_linear(device, stream, args.hidden, group.members[kMlpDown], args.out, args.accumulate,
+                         args.workspace);
   }
   const bool tiles = !device.batch_invariant && args.x.rows > kTileRows && rows_aligned(args.x) &&
                      args.hidden.stride == args.hidden.cols && is_aligned(args.hidden.data, 16) &&

@@ -7,6 +7,7 @@
 #include "kernels/cuda/kernels/linear_generic.h"
 #include "kernels/cuda/kernels/linear_skinny.h"
 #include "kernels/cuda/kernels/linear_tile.h"
+#include "kernels/cuda/kernels/linear_wgmma.h"
 #include "kernels/cuda/kernels/rows.h"
 #include "kernels/cuda/ops.h"
 #include "kernels/cuda/prepared.h"
@@ -127,6 +128,38 @@ TilePlan tile_plan(const CudaDevice& device, const LinearParams& params) {
   return plan;
 }
 
+bool wgmma_fits(const CudaDevice& device, const WeightRef& w) {
+  return device.has_wgmma && w.format == WeightFormat::kDense && w.dtype == DType::kBF16 &&
+         is_aligned(w.data, 16) && w.cols % 8 == 0;
+}
+
+/// The largest tiles that still occupy the device: of 256 rows one block a multiprocessor, of fewer two share
+/// it.
+int32_t wgmma_rows(const CudaDevice& device, int64_t rows, int64_t out_tiles) {
+  if (rows <= 64) return rows <= 32 ? 32 : 64;
+  if ((rows + 255) / 256 * out_tiles >= device.sm_count) return 256;
+  return 2 * ((rows + 127) / 128 * out_tiles) >= 3 * device.sm_count ? 128 : 64;
+}
+
+/// `tile_outs`: columns of the product a tile.
+WgmmaPlan wgmma_plan(const CudaDevice& device, const LinearParams& params, int32_t tile_outs,
+                     int32_t least_rows) {
+  WgmmaPlan plan{};
+  const int32_t out_tiles = ceil_div(params.outs, tile_outs);
+  plan.rows = std::max(least_rows, wgmma_rows(device, params.rows, out_tiles));
+  plan.blocks = device.sm_count * wgmma_blocks_per_sm(plan.rows);
+  // batch-invariant: whatever the rows, as if they were one tile
+  const int64_t row_tiles = device.batch_invariant ? 1 : ceil_div(params.rows, plan.rows);
+  const int64_t wanted = 3 * device.sm_count / 2;  // more blocks wait for each other longer than they gain
+  const int32_t steps = ceil_div(params.cols, kWgmmaStep);
+  plan.split = 1;
+  while (plan.split < kMaxWgmmaSplit && 2 * plan.split * row_tiles * out_tiles <= wanted &&
+         steps >= 2 * plan.split * kStepsOfSplit) {
+    plan.split *= 2;
+  }
+  return plan;
+}
+
 const char* skinny_name(WeightFormat format) {
   return format == WeightFormat::kDense      ? "cuda.linear.skinny.bf16"
          : format == WeightFormat::kFp8Block ? "cuda.linear.skinny.fp8"
@@ -164,11 +197,17 @@ Status launch(CudaDevice& device, cudaStream_t stream, const Mat& x, const Weigh
   if (x.rows == 0) return OkStatus();
   LinearParams params = params_of(x, weight, outs, count, accumulate);
   const bool skinny = params.rows <= kSkinnyRows && !device.batch_invariant && skinny_fits(weight);
-  const bool fast = x.dtype == DType::kBF16 && (skinny || tile_fits(weight));
+  const bool wgmma = !skinny && wgmma_fits(device, weight);
+  const bool fast = x.dtype == DType::kBF16 && (skinny || wgmma || tile_fits(weight));
   if (!fast || !align_rows(stream, x, workspace, params)) return launch_generic(device, stream, params);
   if (skinny) {
     device.note(skinny_name(weight.format));
     return check(launch_linear_skinny(stream, params, device.sm_count), skinny_name(weight.format));
+  }
+  if (wgmma) {
+    device.note("cuda.linear.wgmma.bf16");
+    return check(launch_linear_wgmma(stream, params, wgmma_plan(device, params, kWgmmaTileOuts, 32)),
+                 "cuda.linear.wgmma.bf16");
   }
   device.note(tile_name(weight.format));
   return check(launch_linear_tile(stream, params, tile_plan(device, params)), tile_name(weight.format));
@@ -189,6 +228,27 @@ Status launch_linear(CudaDevice& device, cudaStream_t stream, const Mat& x, cons
 Status launch_linear_split(CudaDevice& device, cudaStream_t stream, const Mat& x, const WeightRef& weight,
                            const Mat* outs, int32_t count, const Workspace& workspace) {
   return launch(device, stream, x, weight, outs, count, 0, workspace);
+}
+
+bool linear_silu_supports(const CudaDevice& device, const Mat& x, const WeightRef& gate_up, const Mat& out) {
+  return wgmma_fits(device, gate_up) && gate_up.bias == nullptr && x.dtype == DType::kBF16 &&
+         out.dtype == DType::kBF16;
+}
+
+Status launch_linear_silu(CudaDevice& device, cudaStream_t stream, const Mat& x, const WeightRef& gate_up,
+                          const Mat& out, const Workspace& workspace) {
+  WeightRef gate = gate_up;  // up lies behind it
+  gate.rows /= 2;
+  RETURN_IF_ERROR(check_product(x, gate, &out, 1, 0));
+  if (x.rows == 0) return OkStatus();
+  LinearParams params = params_of(x, gate, &out, 1, 0);
+  if (gate_up.rows % 2 != 0 || !linear_silu_supports(device, x, gate_up, out) ||
+      !align_rows(stream, x, workspace, params)) {
+    return invalid_argument("linear_silu: not these shapes, dtypes and formats");
+  }
+  device.note("cuda.linear.wgmma.silu");
+  return check(launch_linear_wgmma_silu(stream, params, wgmma_plan(device, params, kWgmmaTileOuts / 2, 64)),
+               "cuda.linear.wgmma.silu");
 }
 
 Status linear(CudaDevice& device, cudaStream_t stream, const LinearArgs& args) {

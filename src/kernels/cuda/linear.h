@@ -1,10 +1,12 @@
 // Matrix products as the other ops of this backend call them. Private to kernels/cuda.
 //
-// Three families, chosen by the host from shapes and formats alone:
+// Four families, chosen by the host from shapes and formats alone:
 //   skinny   up to 16 rows of x, bfloat16 x, weights dense BF16, fp8 or AWQ: reads each weight once, straight
 //            into tensor-core fragments
-//   tile     any number of rows, the same formats: tensor-core tiles fed through shared memory, the inner
-//            length split over a cluster where the tiles alone leave multiprocessors idle (sm_90)
+//   wgmma    more rows, bfloat16 x, weights dense BF16, on Hopper: warpgroup products fed by the copy engine,
+//            the inner length split over a cluster where the tiles alone leave multiprocessors idle
+//   tile     any number of rows, the formats of skinny, any GPU: tensor-core tiles fed through shared memory,
+//            split alike (sm_90)
 //   generic  everything else (float32 activations, F32 and F16 weights, odd inner lengths), float32 FMA
 // With CudaDevice::batch_invariant the skinny family is left out and splits depend on the weight's shape
 // alone, so that a row's bits do not depend on the number of rows.
@@ -30,5 +32,13 @@ Status launch_linear(CudaDevice& device, cudaStream_t stream, const Mat& x, cons
 /// on; together they are weight.rows. Every out has x.rows rows; dtypes may differ.
 Status launch_linear_split(CudaDevice& device, cudaStream_t stream, const Mat& x, const WeightRef& weight,
                            const Mat* outs, int32_t count, const Workspace& workspace);
+
+/// Whether launch_linear_silu takes these: Hopper, everything BF16, gate | up dense without bias.
+bool linear_silu_supports(const CudaDevice& device, const Mat& x, const WeightRef& gate_up, const Mat& out);
+
+/// out[r, n] = silu(gate_n x_r) * (up_n x_r) with gate and up the halves of one weight [2 out.cols, x.cols]:
+/// an MLP's hidden values in one kernel. Scratch as launch_linear_workspace says.
+Status launch_linear_silu(CudaDevice& device, cudaStream_t stream, const Mat& x, const WeightRef& gate_up,
+                          const Mat& out, const Workspace& workspace);
 
 }  // namespace hadal::cuda

@@ -8,6 +8,7 @@
 #include "kernels/cuda/kernels/moe_generic.h"
 #include "kernels/cuda/kernels/moe_skinny.h"
 #include "kernels/cuda/kernels/moe_sort.h"
+#include "kernels/cuda/kernels/moe_wgmma.h"
 
 namespace hadal::cuda {
 namespace {
@@ -15,7 +16,8 @@ namespace {
 constexpr int64_t kTinyTokens = 4;
 constexpr int64_t kGemmLoad = 32;                   // tokens an expert from which on tiles of 128 pay
 constexpr int64_t kRowsBytes = int64_t{512} << 20;  // of down's products before they are summed
-constexpr int64_t kColumnGranule = 128;             // of a part of down's columns
+static_assert(kMoeWgmmaChunk == kMoeGemmChunk);
+constexpr int64_t kColumnGranule = 128;  // of a part of down's columns
 
 int32_t slots_of(const MoeWork& work) { return work.top_k + work.shared.count; }
 
@@ -66,8 +68,9 @@ Cuts cut(const MoeWork& work, void* base) {
   cuts.list = scratch.take<int32_t>(static_cast<uint64_t>(pairs) * sizeof(int32_t));
   cuts.hidden = scratch.take<void>(static_cast<uint64_t>(pairs * work.inner * bytes_of(work.x.dtype)));
   const int64_t all = pairs * width * 4;
+  const int64_t gathered = pairs * width * 2;  // lies there until down begins
   cuts.rows = scratch.take<float>(static_cast<uint64_t>(
-      std::min(all, std::max(kRowsBytes, pairs * std::min(width, kColumnGranule) * 4))));
+      std::min(all, std::max({kRowsBytes, gathered, pairs * std::min(width, kColumnGranule) * 4}))));
   cuts.bytes = scratch.used();
   return cuts;
 }
@@ -105,6 +108,20 @@ MoeParams params_of(const MoeWork& work) {
   params.out_stride = work.out.stride;
   params.accumulate = work.accumulate;
   return params;
+}
+
+/// Whether the set is what moe_wgmma.h takes: matrices that lie whole rows (slices of down: columns) apart.
+bool wgmma_set(const ExpertSet& set) {
+  const WeightRef &gate = set.gate.first, &down = set.down.first;
+  const int64_t gate_row = gate.cols * 2, down_row = down.cols * 2;
+  const int64_t up = static_cast<const char*>(set.up.first.data) - static_cast<const char*>(gate.data);
+  return set.count == 0 || (gate.format == WeightFormat::kDense && up > 0 && up % gate_row == 0 &&
+                            set.gate.stride % gate_row == 0 && set.up.stride == set.gate.stride &&
+                            (set.down.stride % down_row == 0 || set.down.stride < down_row));
+}
+bool takes_wgmma(const CudaDevice& device, const MoeWork& work) {
+  return device.has_wgmma && work.fast && moe_wgmma_shared_bytes() <= device.shared_bytes_per_block &&
+         wgmma_set(work.routed) && wgmma_set(work.shared);
 }
 
 Status pack_x(cudaStream_t stream, const MoeWork& work, void* to, MoeParams& params) {
@@ -173,19 +190,24 @@ Status run_moe(CudaDevice& device, cudaStream_t stream, const MoeWork& work, Moe
                               path == MoePath::kSkinny ? 8 * columns
                               : path == MoePath::kGemm ? kMoeGemmChunk
                                                        : kMoeGenericChunk));
-  device.note(path == MoePath::kSkinny ? "cuda.moe.skinny"
-              : path == MoePath::kGemm ? "cuda.moe.gemm"
-                                       : "cuda.moe.generic");
-  RETURN_IF_ERROR(check(path == MoePath::kSkinny ? launch_moe_skinny_gate_up(stream, params, columns)
-                        : path == MoePath::kGemm ? launch_moe_gemm_gate_up(stream, params)
-                                                 : launch_moe_generic_gate_up(stream, params),
+  const bool wgmma = path == MoePath::kGemm && takes_wgmma(device, work);
+  device.note(wgmma                      ? "cuda.moe.wgmma"
+              : path == MoePath::kSkinny ? "cuda.moe.skinny"
+              : path == MoePath::kGemm   ? "cuda.moe.gemm"
+                                         : "cuda.moe.generic");
+  if (wgmma) RETURN_IF_ERROR(check(launch_moe_gather(stream, params, params.rows), "gathering tokens"));
+  RETURN_IF_ERROR(check(wgmma                      ? launch_moe_wgmma_gate_up(stream, params, params.rows)
+                        : path == MoePath::kSkinny ? launch_moe_skinny_gate_up(stream, params, columns)
+                        : path == MoePath::kGemm   ? launch_moe_gemm_gate_up(stream, params)
+                                                   : launch_moe_generic_gate_up(stream, params),
                         "launching moe gate and up"));
   const auto part = static_cast<int32_t>(rows_cols(work.x.rows * slots_of(work), work.x.cols));
   for (params.rows_first = 0; params.rows_first < params.width; params.rows_first += part) {
     params.rows_cols = std::min(part, params.width - params.rows_first);
-    RETURN_IF_ERROR(check(path == MoePath::kSkinny ? launch_moe_skinny_down(stream, params, columns)
-                          : path == MoePath::kGemm ? launch_moe_gemm_down(stream, params)
-                                                   : launch_moe_generic_down(stream, params),
+    RETURN_IF_ERROR(check(wgmma                      ? launch_moe_wgmma_down(stream, params)
+                          : path == MoePath::kSkinny ? launch_moe_skinny_down(stream, params, columns)
+                          : path == MoePath::kGemm   ? launch_moe_gemm_down(stream, params)
+                                                     : launch_moe_generic_down(stream, params),
                           "launching moe down"));
     RETURN_IF_ERROR(check(launch_moe_combine(stream, params), "launching moe combine"));
   }

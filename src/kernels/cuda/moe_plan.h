@@ -5,7 +5,7 @@
 // bfloat16 activations:
 //   tiny     up to 4 tokens: every pair for itself, no sorting
 //   skinny   weights as the 16-row side of tensor-core products, read once for up to 32 tokens
-//   gemm     tiles of 128 tokens
+//   gemm     tiles of 128 tokens; bfloat16 experts on Hopper on its own instructions (kernels/moe_wgmma.h)
 //   generic  float32 without tensor cores
 // With CudaDevice::batch_invariant only tiny and skinny, whose values have the same bits.
 #pragma once

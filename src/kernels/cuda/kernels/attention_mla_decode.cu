@@ -1,7 +1,7 @@
 #include "kernels/cuda/kernels/attention_common.cuh"
 #include "kernels/cuda/kernels/attention_fp8.cuh"
 #include "kernels/cuda/kernels/attention_mla_decode.h"
-#include "kernels/cuda/kernels/attention_mla_splits.cuh"
+#include "kernels/cuda/kernels/attention_mla_hopper.h"
 #include "kernels/cuda/kernels/attention_prefetch.cuh"
 #include "kernels/cuda/kernels/launch.cuh"
 #include "kernels/cuda/kernels/ptx.cuh"
@@ -112,17 +112,6 @@ __device__ void load_records(const CacheLayer& cache, const int32_t* table, int 
   }
 }
 
-/// Brings the records [first, last) into L2, four threads a record.
-__device__ void prefetch_records(const CacheLayer& cache, const int32_t* table, int first, int last) {
-  const int bytes = kMlaLatent * element_bytes(cache.dtype) + kMlaRope * 2;
-  for (int position = first + static_cast<int>(threadIdx.x) / 4; position < last;
-       position += kAttendThreads / 4) {
-    const char* record = record_of(cache, table, position);
-    for (int at = static_cast<int>(threadIdx.x) % 4 * kPrefetchPiece; at < bytes; at += 4 * kPrefetchPiece)
-      prefetch_piece(record + at);
-  }
-}
-
 // A block: one row, 16 heads (8 where there are no more), one split. Scores: warp w takes keys 8 w ... 8 w
 // + 7. Values: warp w takes columns 64 w ... 64 w + 63. Every warp works the softmax out for itself, so all
 // hold the same maxima and weights. An fp8 cache: latent scores are summed apart from the rotary ones and
@@ -140,12 +129,12 @@ __global__ void __launch_bounds__(kAttendThreads, 1) attend_kernel(const MlaDeco
   const bool attends = place.segment >= 0 && place.segment < p.batch.num_output_segments;
   const int last = place.position + 1;
   const int all = (last + kTile - 1) / kTile;
-  const int share = tiles_of_split(all, p.splits);
+  const int share = mla_tiles_of_split(all, p.splits);
   int tile = split * share;
   const int end = attends ? min(all, tile + share) : 0;
   const int64_t query = (int64_t{row} * p.shape.heads + head);
   const int32_t* table = p.batch.block_table + int64_t{max(place.segment, 0)} * p.batch.table_stride;
-  if (tile < end) prefetch_records(p.cache, table, tile * kTile, min(last, min(end, tile + 2) * kTile));
+  if (tile < end) prefetch_latents(p.cache, table, tile * kTile, min(last, min(end, tile + 2) * kTile));
   wait_for_previous();
   if (tile >= end) return;  // the output kernel knows how many splits have keys
   const auto* from = static_cast<const __nv_bfloat16*>(p.queries) + query * kMlaWidth;
@@ -270,6 +259,18 @@ size_t absorb_shared(const MlaShape& s) {
   return static_cast<size_t>(s.nope) * kAbsorbPitch * sizeof(__nv_bfloat16);
 }
 
+cudaError_t launch_attend(cudaStream_t stream, const MlaDecode& p, int32_t stages) {
+  if (stages == kMlaHopper) return launch_mla_attend_hopper(stream, p);
+  static const cudaError_t kAllowed =
+      cudaFuncSetAttribute(attend_kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                           static_cast<int>(mla_decode_shared(stages)));
+  if (kAllowed != cudaSuccess) return kAllowed;
+  const dim3 grid(static_cast<unsigned>(p.splits), static_cast<unsigned>(p.shape.heads + 15) / 16,
+                  static_cast<unsigned>(p.rows));
+  const LaunchShape shape{grid, kAttendThreads, mla_decode_shared(stages)};
+  return launch_kernel<attend_kernel>(stream, shape, p, stages);
+}
+
 }  // namespace
 
 bool mla_decode_takes(const CacheLayer& cache, const MlaShape& s) {
@@ -287,24 +288,15 @@ size_t mla_decode_shared(int32_t stages) {
 }
 
 cudaError_t launch_mla_decode(cudaStream_t stream, const MlaDecode& p, int32_t stages) {
-  static const cudaError_t kAllowed = [stages] {
-    const cudaError_t error = cudaFuncSetAttribute(absorb_kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
-                                                   256 * kAbsorbPitch * 2);
-    if (error != cudaSuccess) return error;
-    return cudaFuncSetAttribute(attend_kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
-                                static_cast<int>(mla_decode_shared(stages)));
-  }();
+  static const cudaError_t kAllowed = cudaFuncSetAttribute(
+      absorb_kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, 256 * kAbsorbPitch * 2);
   if (kAllowed != cudaSuccess || p.rows <= 0) return kAllowed;
   const auto rows = static_cast<unsigned>(p.rows), heads = static_cast<unsigned>(p.shape.heads);
-  const unsigned row_tiles = (rows + 15) / 16;
-  const LaunchShape absorb{dim3(heads, row_tiles, kMlaLatent / kAbsorbColumns), 128, absorb_shared(p.shape)};
+  const LaunchShape absorb{dim3(heads, (rows + 15) / 16, kMlaLatent / kAbsorbColumns), 128,
+                           absorb_shared(p.shape)};
   cudaError_t error = launch_kernel<absorb_kernel>(stream, absorb, p);
-  if (error != cudaSuccess) return error;
-  const LaunchShape attend{dim3(static_cast<unsigned>(p.splits), (heads + 15) / 16, rows), kAttendThreads,
-                           mla_decode_shared(stages)};
-  error = launch_kernel<attend_kernel>(stream, attend, p, stages);
-  if (error != cudaSuccess) return error;
-  return launch_mla_output(stream, p);
+  if (error == cudaSuccess) error = launch_attend(stream, p, stages);
+  return error == cudaSuccess ? launch_mla_output(stream, p) : error;
 }
 
 cudaError_t launch_decode_weight(cudaStream_t stream, const WeightRef& weight, void* out) {

@@ -17,6 +17,12 @@ inline constexpr int32_t kMlaLatent = 512;
 inline constexpr int32_t kMlaRope = 64;
 inline constexpr int32_t kMaxMlaSplits = 256;
 
+/// Tiles of keys that a split of a row takes; what attends and what merges agree on it.
+constexpr int32_t mla_tiles_of_split(int32_t all, int32_t splits) {
+  const int32_t share = (all + splits - 1) / splits;
+  return share > 1 ? share : 1;
+}
+
 struct MlaDecode {
   AttentionBatch batch;
   CacheLayer cache;
@@ -38,6 +44,8 @@ bool mla_decode_takes(const CacheLayer& cache, const MlaShape& shape);
 /// Shared memory of the attend kernel with one stage; with two it is faster.
 size_t mla_decode_shared(int32_t stages);
 
+/// In place of a number of stages: attention_mla_hopper.h attends.
+inline constexpr int32_t kMlaHopper = 0;
 cudaError_t launch_mla_decode(cudaStream_t stream, const MlaDecode& params, int32_t stages);
 /// The last of its three kernels (attention_mla_output.cu).
 cudaError_t launch_mla_output(cudaStream_t stream, const MlaDecode& params);

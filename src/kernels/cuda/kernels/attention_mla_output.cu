@@ -1,6 +1,5 @@
 #include "kernels/cuda/kernels/attention_common.cuh"
 #include "kernels/cuda/kernels/attention_mla_decode.h"
-#include "kernels/cuda/kernels/attention_mla_splits.cuh"
 #include "kernels/cuda/kernels/launch.cuh"
 #include "kernels/cuda/kernels/ptx.cuh"
 
@@ -37,7 +36,7 @@ __device__ __forceinline__ void weigh_splits(const MlaDecode& p, int head, int b
     const int r = warp + kWarps * i, row = base + r;
     const RowPlace place = places[i];
     const bool mine = place.segment >= 0 && place.segment < p.batch.num_output_segments;
-    const int all = (place.position + kTile) / kTile, share = tiles_of_split(all, p.splits);
+    const int all = (place.position + kTile) / kTile, share = mla_tiles_of_split(all, p.splits);
     const int count = mine ? (all + share - 1) / share : 0;
     const float* states = p.states + (int64_t{row} * p.shape.heads + head) * p.splits * 2;
     float largest = -INFINITY, weight = 0;
