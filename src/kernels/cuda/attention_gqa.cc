@@ -44,7 +44,8 @@ int32_t splits_of(const CudaDevice& device, const GqaAttentionArgs& args, int64_
   constexpr int64_t kSplitTokens = 128;
   const int64_t blocks = std::max<int64_t>(1, row_tiles * args.batch->num_output_segments * args.kv_heads);
   const int64_t useful = ceil_div(std::max(1, args.batch->max_context), kSplitTokens);
-  return static_cast<int32_t>(std::clamp<int64_t>(target_blocks(device) / blocks, 1, useful));
+  const int64_t most = std::min<int64_t>(useful, kMaxGqaSplits);
+  return static_cast<int32_t>(std::clamp<int64_t>(target_blocks(device) / blocks, 1, most));
 }
 
 Status run_fast(CudaDevice& device, cudaStream_t stream, const GqaAttentionArgs& args) {

@@ -58,7 +58,7 @@ DecodePlan plan_of(const CudaDevice& device, const MlaAttentionArgs& args) {
   constexpr auto kAlign = [](uint64_t bytes) { return (bytes + 255) / 256 * 256; };
   const WeightRef& kv_b = weight_of(args.kv_b);
   DecodePlan plan{};
-  plan.blocks = device.sm_count;  // one fits a multiprocessor
+  plan.blocks = std::min(device.sm_count, kMaxMlaSplits);  // one fits a multiprocessor
   plan.rows = std::max<int64_t>(16, kRowHeads / args.shape.heads);
   plan.decode_weight = kv_b.format != WeightFormat::kDense || kv_b.dtype != DType::kBF16;
   const auto row_heads = static_cast<uint64_t>(std::max(plan.rows * args.shape.heads, plan.blocks * 16));
@@ -103,6 +103,7 @@ Status run_decode(CudaDevice& device, cudaStream_t stream, const MlaAttentionArg
   MlaDecode params{
       attention_batch(*args.batch, *args.group), args.cache, args.q, args.out, args.shape, args.scale};
   params.kv_b = kv_b.data;
+  params.kv_b_is_weight = !plan.decode_weight;
   if (plan.decode_weight) {
     RETURN_IF_ERROR(check(launch_decode_weight(stream, kv_b, memory), "mla_attention: decoding kv_b"));
     params.kv_b = memory;

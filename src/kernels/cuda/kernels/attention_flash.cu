@@ -1,7 +1,10 @@
 #include "kernels/cuda/kernels/attention_common.cuh"
 #include "kernels/cuda/kernels/attention_flash.h"
+#include "kernels/cuda/kernels/attention_flash_keys.cuh"
 #include "kernels/cuda/kernels/attention_fp8.cuh"
+#include "kernels/cuda/kernels/attention_prefetch.cuh"
 #include "kernels/cuda/kernels/attention_tile.cuh"
+#include "kernels/cuda/kernels/launch.cuh"
 #include "kernels/cuda/kernels/ptx.cuh"
 
 namespace hadal::cuda {
@@ -9,7 +12,6 @@ namespace {
 
 constexpr int kThreads = 128;
 constexpr int kTile = kAttentionTile;
-constexpr int kMinSplitTiles = 2;
 constexpr float kLog2E = 1.4426950408889634f;
 
 /// Keys and values of one tile lie in shared memory as [64][kDim + 8]: rows 16 (mod 128) bytes apart, so that
@@ -58,6 +60,16 @@ __device__ void load_tile(const FlashGqa& p, const int32_t* table, int kv_head, 
   }
 }
 
+/// The keys and values [first, last) of this KV head into L2; two threads a key.
+__device__ void prefetch_keys(const FlashGqa& p, const int32_t* table, int kv_head, int first, int last) {
+  const int bytes = p.head_dim * element_bytes(p.cache.dtype), half = static_cast<int>(threadIdx.x) % 2;
+  const int64_t at = (int64_t{half} * p.kv_heads + kv_head) * bytes;
+  for (int position = first + static_cast<int>(threadIdx.x) / 2; position < last; position += kThreads / 2) {
+    const char* from = record_of(p.cache, table, position) + at;
+    for (int piece = 0; piece < bytes; piece += kPrefetchPiece) prefetch_piece(from + piece);
+  }
+}
+
 /// Zeros in this KV head's columns of out's rows [first, last).
 __device__ void clear_rows(const FlashGqa& p, int kv_head, int64_t first, int64_t last, int step) {
   const int width = p.heads / p.kv_heads * p.head_dim;
@@ -83,25 +95,33 @@ __global__ void __launch_bounds__(kThreads, kDim > 128 ? 1 : 2) flash_kernel(con
   const int group = p.heads / p.kv_heads;
   const int first_row = p.batch.query_start[segment];
   const int tokens = p.batch.query_start[segment + 1] - first_row, context = p.batch.context_len[segment];
+  const int count = tokens * group, base = row_tile * kRows;
+  const bool sees_keys = context > 0 && base < count;
+
+  // the keys that any row of the block sees, then this split's share of their tiles
+  const KeyRange keys_seen = keys_of(p, context, tokens, base, kRows);
+  const int first = keys_seen.first, last = keys_seen.last;
+  int tile = keys_seen.tile, end = keys_seen.end;
+  if (kDecode && p.splits > 1) {
+    const int share = tiles_of_split(keys_seen, p.splits);
+    tile += split * share;
+    end = min(end, tile + share);
+  }
+  const int32_t* table = p.batch.block_table + int64_t{segment} * p.batch.table_stride;
+  if constexpr (kDecode) {
+    constexpr int kTilesAhead = 2;
+    if (sees_keys)
+      prefetch_keys(p, table, kv_head, max(first, tile * kTile),
+                    min(last, min(end, tile + kTilesAhead) * kTile));
+    let_next_start();
+  }
+  wait_for_previous();
   if (blockIdx.x == 0) {  // rows of no segment
     clear_rows(p, kv_head, int64_t{p.batch.query_start[p.batch.num_segments]} + blockIdx.z, p.out.rows,
                gridDim.z);
     if (context <= 0) clear_rows(p, kv_head, first_row, first_row + tokens, 1);
   }
-  const int count = tokens * group, base = row_tile * kRows;
-  if (context <= 0 || base >= count) return;
-
-  // the keys that any row of the block sees, then this split's share of their tiles
-  const int lowest = context - tokens + base / group;
-  const int highest = context - tokens + (min(base + kRows, count) - 1) / group;
-  const int first = p.window > 0 ? max(0, lowest - p.window + 1) : 0, last = highest + 1;
-  int tile = first / kTile, end = (last + kTile - 1) / kTile;
-  if (kDecode && p.splits > 1) {
-    const int share = max(kMinSplitTiles, (end - tile + p.splits - 1) / p.splits);
-    tile += split * share;
-    end = min(end, tile + share);
-  }
-  const int32_t* table = p.batch.block_table + int64_t{segment} * p.batch.table_stride;
+  if (!sees_keys || tile >= end) return;  // what merges knows how many splits have keys
   const auto fetch = [&](int index, int stage) {
     load_tile<kDim>(p, table, kv_head, index * kTile, first, last, tiles + 2 * stage * kElements,
                     tiles + (2 * stage + 1) * kElements);
@@ -234,26 +254,6 @@ __global__ void __launch_bounds__(kThreads, kDim > 128 ? 1 : 2) flash_kernel(con
   }
 }
 
-/// Merges the splits of one row and head in order.
-__global__ void merge_kernel(const FlashGqa p) {
-  const int row = blockIdx.x, head = blockIdx.y;
-  const RowPlace place = place_of_row(p.batch, row);
-  if (place.segment < 0 || place.segment >= p.batch.num_output_segments) return;
-  const float* partial = p.partial + (int64_t{row} * p.heads + head) * p.splits * (p.head_dim + 2);
-  const int width = p.head_dim + 2;
-  float top = -INFINITY;
-  for (int s = 0; s < p.splits; ++s) top = fmaxf(top, partial[s * width + p.head_dim]);
-  for (int c = threadIdx.x; c < p.head_dim; c += blockDim.x) {
-    float sum = 0, weight = 0;
-    for (int s = 0; s < p.splits; ++s) {
-      const float factor = exp2f(partial[s * width + p.head_dim] - top);  // 0 for a split without keys
-      sum += partial[s * width + c] * factor;
-      weight += partial[s * width + p.head_dim + 1] * factor;
-    }
-    store_element(p.out.dtype, p.out.data, row * p.out.stride + int64_t{head} * p.head_dim + c, sum / weight);
-  }
-}
-
 template <int kDim, bool kDecode>
 cudaError_t launch(cudaStream_t stream, const FlashGqa& p) {
   const size_t bytes =
@@ -263,8 +263,7 @@ cudaError_t launch(cudaStream_t stream, const FlashGqa& p) {
   if (kAllowed != cudaSuccess) return kAllowed;
   const dim3 grid(static_cast<unsigned>(p.row_tiles * p.splits), static_cast<unsigned>(p.kv_heads),
                   static_cast<unsigned>(p.segments));
-  flash_kernel<kDim, kDecode><<<grid, kThreads, bytes, stream>>>(p);
-  return cudaGetLastError();
+  return launch_kernel<flash_kernel<kDim, kDecode>>(stream, {grid, kThreads, bytes}, p);
 }
 
 template <bool kDecode>
@@ -292,9 +291,7 @@ size_t flash_gqa_stage_bytes(int32_t head_dim) {
 cudaError_t launch_flash_gqa_decode(cudaStream_t stream, const FlashGqa& p) {
   const cudaError_t error = launch_dim<true>(stream, p);
   if (error != cudaSuccess || p.splits == 1 || p.segments == 0) return error;
-  const dim3 grid(static_cast<unsigned>(p.partial_rows), static_cast<unsigned>(p.heads));
-  merge_kernel<<<grid, 128, 0, stream>>>(p);
-  return cudaGetLastError();
+  return launch_flash_gqa_merge(stream, p);
 }
 
 cudaError_t launch_flash_gqa_prefill(cudaStream_t stream, const FlashGqa& p) {

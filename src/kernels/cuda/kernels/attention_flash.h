@@ -14,6 +14,8 @@
 
 namespace hadal::cuda {
 
+inline constexpr int32_t kMaxGqaSplits = 512;
+
 struct FlashGqa {
   AttentionBatch batch;
   CacheLayer cache;
@@ -22,7 +24,7 @@ struct FlashGqa {
   float scale = 0;
   int32_t first_segment = 0, segments = 0;  // of this launch
   int32_t row_tiles = 0;                    // of 16 (decode) or 64 (prefill) rows in the longest segment
-  int32_t splits = 1;
+  int32_t splits = 1;                       // kMaxGqaSplits at most
   float* partial = nullptr;  // splits > 1: [out rows, heads, splits][head_dim + 2]: sums, maximum, weight
   int32_t partial_rows = 0;
   int32_t stages = 2;  // decode: tiles of keys and values in shared memory, 2 or 3; the same in every launch
@@ -36,6 +38,8 @@ bool flash_gqa_takes(const CacheLayer& cache, int32_t head_dim);
 size_t flash_gqa_stage_bytes(int32_t head_dim);
 
 cudaError_t launch_flash_gqa_decode(cudaStream_t stream, const FlashGqa& params);
+/// Its second kernel, where there are splits (attention_flash_merge.cu).
+cudaError_t launch_flash_gqa_merge(cudaStream_t stream, const FlashGqa& params);
 cudaError_t launch_flash_gqa_prefill(cudaStream_t stream, const FlashGqa& params);
 
 }  // namespace hadal::cuda

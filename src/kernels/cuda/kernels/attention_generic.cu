@@ -1,5 +1,6 @@
 #include "kernels/cuda/kernels/attention_common.cuh"
 #include "kernels/cuda/kernels/attention_generic.h"
+#include "kernels/cuda/kernels/launch.cuh"
 #include "kernels/cuda/kernels/ptx.cuh"
 #include "kernels/cuda/kernels/weights.cuh"
 
@@ -50,6 +51,7 @@ __global__ void __launch_bounds__(kThreads) gqa_kernel(const GenericGqa p, int32
   float* weights = scores + kAttentionTile;  // [tile]
   const int row = first_row + static_cast<int>(blockIdx.x), head = blockIdx.y, warp = threadIdx.x / 32;
   const int64_t column = int64_t{head} * p.head_dim;
+  wait_for_previous();
   const RowPlace place = place_of_row(p.batch, row);
   if (place.segment < 0) {
     for (int i = threadIdx.x; i < p.head_dim; i += kThreads)
@@ -105,6 +107,7 @@ __global__ void __launch_bounds__(kThreads) mla_kernel(const GenericMla p, int32
   const int row = first_row + static_cast<int>(blockIdx.x), head = blockIdx.y;
   const int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
   const int64_t out_at = row * p.out.stride + int64_t{head} * s.v;
+  wait_for_previous();
   const RowPlace place = place_of_row(p.batch, row);
   if (p.prompts_only && place.segment >= 0 && place.segment < p.batch.num_output_segments) return;
   if (place.segment < 0) {
@@ -182,8 +185,8 @@ cudaError_t launch_generic_gqa(cudaStream_t stream, const GenericGqa& params, in
   static const cudaError_t kAllowed = allow_shared(gqa_kernel);
   if (kAllowed != cudaSuccess || rows <= 0) return kAllowed;
   const dim3 grid(static_cast<unsigned>(rows), static_cast<unsigned>(params.heads));
-  gqa_kernel<<<grid, kThreads, generic_gqa_shared(params.head_dim), stream>>>(params, first_row);
-  return cudaGetLastError();
+  const LaunchShape shape{grid, kThreads, generic_gqa_shared(params.head_dim)};
+  return launch_kernel<gqa_kernel>(stream, shape, params, first_row);
 }
 
 cudaError_t launch_generic_mla(cudaStream_t stream, const GenericMla& params, int32_t first_row,
@@ -191,8 +194,8 @@ cudaError_t launch_generic_mla(cudaStream_t stream, const GenericMla& params, in
   static const cudaError_t kAllowed = allow_shared(mla_kernel);
   if (kAllowed != cudaSuccess || rows <= 0) return kAllowed;
   const dim3 grid(static_cast<unsigned>(rows), static_cast<unsigned>(params.shape.heads));
-  mla_kernel<<<grid, kThreads, generic_mla_shared(params.shape), stream>>>(params, first_row);
-  return cudaGetLastError();
+  const LaunchShape shape{grid, kThreads, generic_mla_shared(params.shape)};
+  return launch_kernel<mla_kernel>(stream, shape, params, first_row);
 }
 
 }  // namespace hadal::cuda

@@ -2,6 +2,8 @@
 #include "kernels/cuda/kernels/attention_fp8.cuh"
 #include "kernels/cuda/kernels/attention_mla_decode.h"
 #include "kernels/cuda/kernels/attention_mla_hopper.h"
+#include "kernels/cuda/kernels/attention_prefetch.cuh"
+#include "kernels/cuda/kernels/launch.cuh"
 #include "kernels/cuda/kernels/ptx.cuh"
 #include "kernels/cuda/kernels/weights.cuh"
 
@@ -26,11 +28,14 @@ __global__ void __launch_bounds__(128) absorb_kernel(const MlaDecode p) {
   const int warp = threadIdx.x / 32, lane = threadIdx.x % 32, g = lane / 4, t = lane % 4;
   const MlaShape& s = p.shape;
   const auto* kv_b = static_cast<const __nv_bfloat16*>(p.kv_b) + int64_t{head} * (s.nope + s.v) * kMlaLatent;
+  let_next_start();
+  if (!p.kv_b_is_weight) wait_for_previous();
   for (int i = threadIdx.x; i < s.nope * (kAbsorbColumns / 8); i += 128) {
     const int row = i / (kAbsorbColumns / 8), c = i % (kAbsorbColumns / 8) * 8;
     copy_async16(weights + row * kAbsorbPitch + c, kv_b + int64_t{row} * kMlaLatent + column + c);
   }
   copy_async_commit();
+  if (p.kv_b_is_weight) wait_for_previous();
   auto* queries = static_cast<__nv_bfloat16*>(p.queries);
   const auto query = [&](int row, int c) {
     return load_element(p.q.dtype, p.q.data,
@@ -119,16 +124,19 @@ __global__ void __launch_bounds__(kAttendThreads, 1) attend_kernel(const MlaDeco
   const int warp = threadIdx.x / 32, lane = threadIdx.x % 32, g = lane / 4, t = lane % 4;
   const int split = blockIdx.x, head = static_cast<int>(blockIdx.y) * 16, row = blockIdx.z;
   const int heads = min(16, p.shape.heads - head);
+  let_next_start();
   const RowPlace place = place_of_row(p.batch, p.first_row + row);
-  if (place.segment < 0 || place.segment >= p.batch.num_output_segments) return;
+  const bool attends = place.segment >= 0 && place.segment < p.batch.num_output_segments;
   const int last = place.position + 1;
   const int all = (last + kTile - 1) / kTile;
   const int share = mla_tiles_of_split(all, p.splits);
   int tile = split * share;
-  const int end = min(all, tile + share);
+  const int end = attends ? min(all, tile + share) : 0;
   const int64_t query = (int64_t{row} * p.shape.heads + head);
+  const int32_t* table = p.batch.block_table + int64_t{max(place.segment, 0)} * p.batch.table_stride;
+  if (tile < end) prefetch_latents(p.cache, table, tile * kTile, min(last, min(end, tile + 2) * kTile));
+  wait_for_previous();
   if (tile >= end) return;  // the output kernel knows how many splits have keys
-  const int32_t* table = p.batch.block_table + int64_t{place.segment} * p.batch.table_stride;
   const auto* from = static_cast<const __nv_bfloat16*>(p.queries) + query * kMlaWidth;
   for (int i = threadIdx.x; i < 16 * (kMlaWidth / 8); i += kAttendThreads) {
     const int h = i / (kMlaWidth / 8), c = i % (kMlaWidth / 8) * 8;
@@ -240,84 +248,8 @@ __global__ void __launch_bounds__(kAttendThreads, 1) attend_kernel(const MlaDeco
   }
 }
 
-// A block: 16 rows of one head. The merged latents go to shared memory as bfloat16 [16][520]; then warp w
-// takes columns of 8 from 8 w on. A product's inner index may be permuted if both sides are: lane t of a quad
-// takes 8 t ... 8 t + 7 of each 32, so that it reads 16 bytes of kv_b at once.
-constexpr int kLatentPitch = kMlaLatent + 8;
-
-__global__ void __launch_bounds__(128) output_kernel(const MlaDecode p, int columns) {
-  __shared__ __align__(16) __nv_bfloat16 latents[16 * kLatentPitch];
-  __shared__ bool live[16];
-  __shared__ int splits[16];  // that have keys; 0: the row's latents are zeros
-  __shared__ float top[16], inverse[16];
-  const int head = blockIdx.x, base = static_cast<int>(blockIdx.y) * 16;
-  const int warp = threadIdx.x / 32, lane = threadIdx.x % 32, g = lane / 4, t = lane % 4;
-  const MlaShape& s = p.shape;
-  for (int r = warp; r < 16; r += 4) {
-    const int row = base + r;
-    RowPlace place;
-    if (row < p.rows) place = place_of_row(p.batch, p.first_row + row);
-    const bool mine = place.segment >= 0 && place.segment < p.batch.num_output_segments;
-    const int all = (place.position + kTile) / kTile, share = mla_tiles_of_split(all, p.splits);
-    const int count = mine ? (all + share - 1) / share : 0;
-    const float* states = p.states + (int64_t{row} * s.heads + head) * p.splits * 2;
-    float largest = -INFINITY, weight = 0;
-    for (int i = lane; i < count; i += 32) largest = fmaxf(largest, states[i * 2]);
-    largest = warp_max(largest);
-    for (int i = lane; i < count; i += 32) weight += states[i * 2 + 1] * exp2f(states[i * 2] - largest);
-    weight = warp_sum(weight);
-    if (lane == 0) {
-      // rows of no segment get zeros, those of prompts are left alone
-      live[r] = row < p.rows && (mine || place.segment < 0);
-      splits[r] = count;
-      top[r] = largest;
-      inverse[r] = count > 0 ? 1.0f / weight : 0.0f;
-    }
-  }
-  __syncthreads();
-  static_assert(kMlaLatent == 128 * 4);
-  for (int r = 0; r < 16; ++r) {  // four columns a thread
-    const int64_t at = (int64_t{base + r} * s.heads + head) * p.splits;
-    float4 sum = make_float4(0, 0, 0, 0);
-#pragma unroll 4
-    for (int i = 0; i < splits[r]; ++i) {
-      const float factor = exp2f(p.states[(at + i) * 2] - top[r]) * inverse[r];
-      const float4 part = *reinterpret_cast<const float4*>(p.sums + (at + i) * kMlaLatent + threadIdx.x * 4);
-      sum.x += part.x * factor;
-      sum.y += part.y * factor;
-      sum.z += part.z * factor;
-      sum.w += part.w * factor;
-    }
-    *reinterpret_cast<uint2*>(latents + r * kLatentPitch + threadIdx.x * 4) =
-        make_uint2(pack_bf16(sum.x, sum.y), pack_bf16(sum.z, sum.w));
-  }
-  __syncthreads();
-  const auto* kv_b =
-      static_cast<const __nv_bfloat16*>(p.kv_b) + (int64_t{head} * (s.nope + s.v) + s.nope) * kMlaLatent;
-  const int first_column = static_cast<int>(blockIdx.z) * columns;
-  for (int n = first_column + warp * 8; n < min(s.v, first_column + columns); n += 32) {
-    float d[4] = {};
-#pragma unroll 8
-    for (int k = 0; k < kMlaLatent; k += 32) {
-      const uint4 b = *reinterpret_cast<const uint4*>(kv_b + int64_t{n + g} * kMlaLatent + k + t * 8);
-      const uint4 x = *reinterpret_cast<const uint4*>(latents + g * kLatentPitch + k + t * 8);
-      const uint4 y = *reinterpret_cast<const uint4*>(latents + (g + 8) * kLatentPitch + k + t * 8);
-      const uint32_t low[4] = {x.x, y.x, x.y, y.y}, high[4] = {x.z, y.z, x.w, y.w};
-      mma_bf16(d, low, b.x, b.y);
-      mma_bf16(d, high, b.z, b.w);
-    }
-#pragma unroll
-    for (int e = 0; e < 4; ++e) {
-      const int r = g + e / 2 * 8;
-      if (!live[r]) continue;
-      store_element(p.out.dtype, p.out.data,
-                    int64_t{p.first_row + base + r} * p.out.stride + int64_t{head} * s.v + n + t * 2 + e % 2,
-                    d[e]);
-    }
-  }
-}
-
 __global__ void decode_weight_kernel(const WeightRef weight, __nv_bfloat16* out) {
+  wait_for_previous();
   const int64_t row = blockIdx.x;
   for (int64_t c = threadIdx.x; c < weight.cols; c += blockDim.x)
     out[row * weight.cols + c] = __float2bfloat16_rn(weight_value(weight, row, c, true));
@@ -335,8 +267,8 @@ cudaError_t launch_attend(cudaStream_t stream, const MlaDecode& p, int32_t stage
   if (kAllowed != cudaSuccess) return kAllowed;
   const dim3 grid(static_cast<unsigned>(p.splits), static_cast<unsigned>(p.shape.heads + 15) / 16,
                   static_cast<unsigned>(p.rows));
-  attend_kernel<<<grid, kAttendThreads, mla_decode_shared(stages), stream>>>(p, stages);
-  return cudaGetLastError();
+  const LaunchShape shape{grid, kAttendThreads, mla_decode_shared(stages)};
+  return launch_kernel<attend_kernel>(stream, shape, p, stages);
 }
 
 }  // namespace
@@ -360,22 +292,16 @@ cudaError_t launch_mla_decode(cudaStream_t stream, const MlaDecode& p, int32_t s
       absorb_kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, 256 * kAbsorbPitch * 2);
   if (kAllowed != cudaSuccess || p.rows <= 0) return kAllowed;
   const auto rows = static_cast<unsigned>(p.rows), heads = static_cast<unsigned>(p.shape.heads);
-  const unsigned row_tiles = (rows + 15) / 16;
-  absorb_kernel<<<dim3(heads, row_tiles, kMlaLatent / kAbsorbColumns), 128, absorb_shared(p.shape), stream>>>(
-      p);
-  const cudaError_t attended = launch_attend(stream, p, stages);
-  if (attended != cudaSuccess) return attended;
-  // few rows leave the card empty: each block then takes 32 columns, and merges the splits once more
-  const unsigned parts = heads * row_tiles < 128 ? static_cast<unsigned>(p.shape.v + 31) / 32 : 1;
-  const int columns = parts > 1 ? 32 : p.shape.v;
-  output_kernel<<<dim3(heads, row_tiles, parts), 128, 0, stream>>>(p, columns);
-  return cudaGetLastError();
+  const LaunchShape absorb{dim3(heads, (rows + 15) / 16, kMlaLatent / kAbsorbColumns), 128,
+                           absorb_shared(p.shape)};
+  cudaError_t error = launch_kernel<absorb_kernel>(stream, absorb, p);
+  if (error == cudaSuccess) error = launch_attend(stream, p, stages);
+  return error == cudaSuccess ? launch_mla_output(stream, p) : error;
 }
 
 cudaError_t launch_decode_weight(cudaStream_t stream, const WeightRef& weight, void* out) {
-  decode_weight_kernel<<<static_cast<unsigned>(weight.rows), 256, 0, stream>>>(
-      weight, static_cast<__nv_bfloat16*>(out));
-  return cudaGetLastError();
+  return launch_kernel<decode_weight_kernel>(stream, {static_cast<unsigned>(weight.rows), 256}, weight,
+                                             static_cast<__nv_bfloat16*>(out));
 }
 
 }  // namespace hadal::cuda

@@ -15,6 +15,7 @@ namespace hadal::cuda {
 inline constexpr int32_t kMlaWidth = 576;  // of a record: latent 512, rotary key 64
 inline constexpr int32_t kMlaLatent = 512;
 inline constexpr int32_t kMlaRope = 64;
+inline constexpr int32_t kMaxMlaSplits = 256;
 
 /// Tiles of keys that a split of a row takes; what attends and what merges agree on it.
 constexpr int32_t mla_tiles_of_split(int32_t all, int32_t splits) {
@@ -28,7 +29,8 @@ struct MlaDecode {
   Mat q, out;
   MlaShape shape;
   float scale = 0;
-  const void* kv_b = nullptr;  // BF16 [heads * (nope + v), 512]
+  const void* kv_b = nullptr;   // BF16 [heads * (nope + v), 512]
+  bool kv_b_is_weight = false;  // as prepared; else launch_decode_weight writes it in the same stream
   int32_t first_row = 0, rows = 0;
   int32_t splits = 1;
   void* queries = nullptr;  // BF16 [rows, heads, 576]
@@ -45,6 +47,8 @@ size_t mla_decode_shared(int32_t stages);
 /// In place of a number of stages: attention_mla_hopper.h attends.
 inline constexpr int32_t kMlaHopper = 0;
 cudaError_t launch_mla_decode(cudaStream_t stream, const MlaDecode& params, int32_t stages);
+/// The last of its three kernels (attention_mla_output.cu).
+cudaError_t launch_mla_output(cudaStream_t stream, const MlaDecode& params);
 
 /// kv_b of any format as BF16 [rows, cols].
 cudaError_t launch_decode_weight(cudaStream_t stream, const WeightRef& weight, void* out);

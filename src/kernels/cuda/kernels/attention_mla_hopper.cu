@@ -8,7 +8,9 @@
 // the latents.
 #include "kernels/cuda/kernels/attention_common.cuh"
 #include "kernels/cuda/kernels/attention_mla_hopper.h"
+#include "kernels/cuda/kernels/attention_prefetch.cuh"
 #include "kernels/cuda/kernels/hopper.cuh"
+#include "kernels/cuda/kernels/launch.cuh"
 #include "kernels/cuda/kernels/tensor_map.h"
 
 namespace hadal::cuda {
@@ -257,7 +259,13 @@ __global__ void __launch_bounds__(kThreads, 1)
   auto& shared =
       *reinterpret_cast<Shared*>(memory + (kAlignment - shared_address(memory) % kAlignment) % kAlignment);
   Work work;
-  if (!find_work(p, work)) return;
+  let_next_start();
+  if (!find_work(p, work)) {
+    wait_for_previous();
+    return;
+  }
+  prefetch_latents(p.cache, p.batch.block_table + int64_t{work.segment} * p.batch.table_stride,
+                   work.tile * kTile, min(work.last, min(work.end, work.tile + 2) * kTile));
   if (threadIdx.x == 0) {
     for (int i = 0; i < kPlaces; ++i) {
       barrier_init(&shared.filled[i], 1);
@@ -267,6 +275,7 @@ __global__ void __launch_bounds__(kThreads, 1)
     barrier_init_done();
   }
   __syncthreads();
+  wait_for_previous();
   if (threadIdx.x / 32 == kWarps) {
     if (threadIdx.x % 32 == 0) fill(p, work, shared, queries, cache);
     return;
@@ -324,8 +333,8 @@ cudaError_t launch_mla_attend_hopper(cudaStream_t stream, const MlaDecode& p) {
   const dim3 grid(static_cast<unsigned>(p.splits),
                   static_cast<unsigned>((p.shape.heads + kHeads - 1) / kHeads),
                   static_cast<unsigned>(p.rows));
-  attend_hopper_kernel<<<grid, kThreads, mla_hopper_shared_bytes(), stream>>>(p, queries, cache);
-  return cudaGetLastError();
+  const LaunchShape shape{grid, kThreads, static_cast<size_t>(mla_hopper_shared_bytes())};
+  return launch_kernel<attend_hopper_kernel>(stream, shape, p, queries, cache);
 }
 
 }  // namespace hadal::cuda

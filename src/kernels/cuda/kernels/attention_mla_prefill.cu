@@ -3,6 +3,7 @@
 #include "kernels/cuda/kernels/attention_mla_decode.h"
 #include "kernels/cuda/kernels/attention_mla_prefill.h"
 #include "kernels/cuda/kernels/attention_tile.cuh"
+#include "kernels/cuda/kernels/launch.cuh"
 #include "kernels/cuda/kernels/ptx.cuh"
 
 namespace hadal::cuda {
@@ -28,6 +29,8 @@ __device__ int64_t buffer_row(const MlaPrefill& p, int segment) {
 __global__ void __launch_bounds__(256) gather_kernel(const MlaPrefill p) {
   const int segment = p.first_segment + static_cast<int>(blockIdx.y);
   const int position = p.first_key + static_cast<int>(blockIdx.x) * 32 + static_cast<int>(threadIdx.x) / 8;
+  let_next_start();
+  wait_for_previous();
   if (position >= min(p.last_key, p.batch.context_len[segment])) return;
   const int32_t* table = p.batch.block_table + int64_t{segment} * p.batch.table_stride;
   const char* record = record_of(p.cache, table, position);
@@ -83,6 +86,7 @@ __global__ void __launch_bounds__(kThreads, 2) prefill_kernel(const MlaPrefill p
   const int warp = threadIdx.x / 32, lane = threadIdx.x % 32, g = lane / 4, t = lane % 4;
   const int segment = p.first_segment + static_cast<int>(blockIdx.z), head = blockIdx.y;
   const int base = static_cast<int>(gridDim.x - 1 - blockIdx.x) * 64;  // the longest first
+  wait_for_previous();
   const int first_row = p.batch.query_start[segment];
   const int count = p.batch.query_start[segment + 1] - first_row, context = p.batch.context_len[segment];
   if (context <= 0 || base >= count) return;
@@ -167,8 +171,7 @@ bool mla_prefill_takes(const MlaShape& s) {
 cudaError_t launch_mla_gather(cudaStream_t stream, const MlaPrefill& p) {
   const dim3 grid(static_cast<unsigned>(p.last_key - p.first_key + 31) / 32,
                   static_cast<unsigned>(p.segments));
-  gather_kernel<<<grid, 256, 0, stream>>>(p);
-  return cudaGetLastError();
+  return launch_kernel<gather_kernel>(stream, {grid, 256}, p);
 }
 
 cudaError_t launch_mla_prefill(cudaStream_t stream, const MlaPrefill& p) {
@@ -177,8 +180,7 @@ cudaError_t launch_mla_prefill(cudaStream_t stream, const MlaPrefill& p) {
   if (kAllowed != cudaSuccess) return kAllowed;
   const dim3 grid(static_cast<unsigned>(p.longest_query + 63) / 64, static_cast<unsigned>(p.heads),
                   static_cast<unsigned>(p.segments));
-  prefill_kernel<<<grid, kThreads, kShared, stream>>>(p);
-  return cudaGetLastError();
+  return launch_kernel<prefill_kernel>(stream, {grid, kThreads, kShared}, p);
 }
 
 }  // namespace hadal::cuda

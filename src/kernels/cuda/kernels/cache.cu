@@ -1,5 +1,6 @@
 #include "kernels/cuda/kernels/cache.cuh"
 #include "kernels/cuda/kernels/cache.h"
+#include "kernels/cuda/kernels/launch.cuh"
 
 namespace hadal::cuda {
 namespace {
@@ -21,6 +22,8 @@ __device__ void write_part(const CachePart& part, char* record, int64_t row) {
 
 __global__ void __launch_bounds__(kThreads)
     write_cache_kernel(CacheLayer cache, const int32_t* slots, CachePart first, CachePart second) {
+  let_next_start();
+  wait_for_previous();
   const int64_t row = blockIdx.x;
   char* record = cache_record(cache, slots[row]);
   write_part(first, record, row);
@@ -31,6 +34,8 @@ __global__ void __launch_bounds__(kThreads)
 /// from and then to (or the other way round) comes out as if the pairs ran one behind the other.
 template <typename Piece>
 __global__ void __launch_bounds__(kThreads) copy_blocks_kernel(CopyBlocksArgs p, int64_t pieces) {
+  let_next_start();
+  wait_for_previous();
   const int64_t piece = int64_t{blockIdx.x} * blockDim.x + threadIdx.x;
   if (piece >= pieces) return;
   auto* base = static_cast<char*>(p.cache.base);
@@ -46,9 +51,9 @@ __global__ void __launch_bounds__(kThreads) copy_blocks_kernel(CopyBlocksArgs p,
 void launch_write_cache(cudaStream_t stream, const CacheLayer& cache, const int32_t* slots,
                         const CachePart& first, const CachePart& second) {
   const int64_t groups = (max(first.x.cols, second.x.cols) + kGroup - 1) / kGroup;
-  const int threads = static_cast<int>(min(int64_t{kThreads}, (groups + 31) / 32 * 32));
-  write_cache_kernel<<<static_cast<unsigned>(first.x.rows), threads, 0, stream>>>(cache, slots, first,
-                                                                                  second);
+  const auto threads = static_cast<unsigned>(min(int64_t{kThreads}, (groups + 31) / 32 * 32));
+  launch_kernel<write_cache_kernel>(stream, {static_cast<unsigned>(first.x.rows), threads}, cache, slots,
+                                    first, second);
 }
 
 void launch_copy_blocks(cudaStream_t stream, const CopyBlocksArgs& args, bool vector) {
@@ -56,9 +61,9 @@ void launch_copy_blocks(cudaStream_t stream, const CopyBlocksArgs& args, bool ve
   const int64_t pieces = vector ? bytes / 16 : bytes;
   const auto blocks = static_cast<unsigned>((pieces + kThreads - 1) / kThreads);
   if (vector) {
-    copy_blocks_kernel<uint4><<<blocks, kThreads, 0, stream>>>(args, pieces);
+    launch_kernel<copy_blocks_kernel<uint4>>(stream, {blocks, kThreads}, args, pieces);
   } else {
-    copy_blocks_kernel<uint8_t><<<blocks, kThreads, 0, stream>>>(args, pieces);
+    launch_kernel<copy_blocks_kernel<uint8_t>>(stream, {blocks, kThreads}, args, pieces);
   }
 }
 

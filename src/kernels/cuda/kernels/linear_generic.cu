@@ -1,3 +1,4 @@
+#include "kernels/cuda/kernels/launch.cuh"
 #include "kernels/cuda/kernels/linear_generic.h"
 #include "kernels/cuda/kernels/linear_store.cuh"
 #include "kernels/cuda/kernels/ptx.cuh"
@@ -19,6 +20,8 @@ constexpr int kRowGroup = 4;  // rows of x that share one decoding of a weight
 /// Lane l sums columns l, l + 32, ... in rising order, then the lanes' sums meet in a fixed tree.
 __global__ void __launch_bounds__(kRowWarps * 32)
     generic_rows_kernel(const __grid_constant__ LinearParams p) {
+  let_next_start();
+  wait_for_previous();
   const int32_t column =
       static_cast<int32_t>(blockIdx.x) * kRowWarps + static_cast<int32_t>(threadIdx.x) / 32;
   const int32_t lane = static_cast<int32_t>(threadIdx.x) % 32;
@@ -52,6 +55,7 @@ constexpr int kPitch = kTile + 4;
 /// Thread (ty, tx) of 16 x 16 holds rows 4 ty + i and columns 4 tx + j of the tile. Shared memory holds both
 /// sides transposed, [depth][row], so that a thread's four values are one 16-byte read.
 __global__ void __launch_bounds__(kThreads) generic_tile_kernel(const __grid_constant__ LinearParams p) {
+  wait_for_previous();
   __shared__ __align__(16) float x_tile[kDepth][kPitch];
   __shared__ __align__(16) float w_tile[kDepth][kPitch];
   const int32_t thread = static_cast<int32_t>(threadIdx.x);
@@ -103,14 +107,12 @@ unsigned int blocks(int32_t size, int32_t each) {
 
 cudaError_t launch_linear_generic_rows(cudaStream_t stream, const LinearParams& params) {
   const dim3 grid(blocks(params.outs, kRowWarps), blocks(params.rows, kRowGroup));
-  generic_rows_kernel<<<grid, kRowWarps * 32, 0, stream>>>(params);
-  return cudaPeekAtLastError();
+  return launch_kernel<generic_rows_kernel>(stream, {grid, kRowWarps * 32}, params);
 }
 
 cudaError_t launch_linear_generic_tile(cudaStream_t stream, const LinearParams& params) {
   const dim3 grid(blocks(params.outs, kTile), blocks(params.rows, kTile));
-  generic_tile_kernel<<<grid, kThreads, 0, stream>>>(params);
-  return cudaPeekAtLastError();
+  return launch_kernel<generic_tile_kernel>(stream, {grid, kThreads}, params);
 }
 
 }  // namespace hadal::cuda

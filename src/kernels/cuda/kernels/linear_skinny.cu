@@ -6,6 +6,7 @@
 // care in which order k runs, as long as both sides agree: lane t of a quad takes the run of 16 bytes of a
 // weight's row that begins at chunk + t * run, and the same columns of x. One 16-byte load then holds the
 // lane's fragments of several products (dense: 2, fp8: 4, AWQ: 8), straight from memory into registers.
+#include "kernels/cuda/kernels/launch.cuh"
 #include "kernels/cuda/kernels/linear_skinny.h"
 #include "kernels/cuda/kernels/linear_store.cuh"
 #include "kernels/cuda/kernels/ptx.cuh"
@@ -79,6 +80,19 @@ struct Run<WeightFormat::kAwqGemm> {
   }
 };
 
+/// The block's first rows into L2, some for each warp. Blocks that cannot start before the kernel does (two
+/// fit an SM) have nothing to gain.
+template <int kRows>
+__device__ __forceinline__ void prefetch_weight(const LinearParams& p, int32_t row0, int32_t row_bytes) {
+  constexpr int32_t kMostBytes = (64 << 10) / kWarps;
+  constexpr unsigned kFirstBlocks = 288;
+  const int32_t row = row0 + static_cast<int32_t>(threadIdx.x) / 32 * (kRows / kWarps);
+  if (blockIdx.x >= kFirstBlocks || threadIdx.x % 32 != 0 || row >= p.outs) return;
+  const int32_t rows = min(kRows / kWarps, p.outs - row);
+  prefetch_l2(static_cast<const char*>(p.weight.data) + int64_t{row} * row_bytes,
+              static_cast<uint32_t>(min(int64_t{rows} * row_bytes, int64_t{kMostBytes})));
+}
+
 template <WeightFormat kFormat, int kTokenTiles, int kRowTiles>
 __global__ void __launch_bounds__(kWarps * 32, 2) skinny_kernel(const __grid_constant__ LinearParams p) {
   constexpr int kColumns = Run<kFormat>::kColumns;
@@ -95,9 +109,8 @@ __global__ void __launch_bounds__(kWarps * 32, 2) skinny_kernel(const __grid_con
   const int32_t begin = chunks * warp / kWarps, end = chunks * (warp + 1) / kWarps;
   const auto* x = static_cast<const __nv_bfloat16*>(p.x);
 
-  float sum[kRowTiles][kTokenTiles][4] = {};
-  for (int32_t chunk = begin; chunk < end; chunk += kUnroll) {
-    Run<kFormat> run[kUnroll][kRowTiles][2];
+  Run<kFormat> run[kUnroll][kRowTiles][2];
+  const auto load = [&](int32_t chunk) {
 #pragma unroll
     for (int u = 0; u < kUnroll; ++u) {
       if (chunk + u >= end) break;
@@ -110,6 +123,14 @@ __global__ void __launch_bounds__(kWarps * 32, 2) skinny_kernel(const __grid_con
         }
       }
     }
+  };
+  load(begin);
+  prefetch_weight<kRows>(p, row0, chunks * 64);
+  wait_for_previous();
+
+  float sum[kRowTiles][kTokenTiles][4] = {};
+  for (int32_t chunk = begin; chunk < end; chunk += kUnroll) {
+    if (chunk > begin) load(chunk);
 #pragma unroll
     for (int u = 0; u < kUnroll; ++u) {
       if (chunk + u >= end) break;
@@ -120,7 +141,7 @@ __global__ void __launch_bounds__(kWarps * 32, 2) skinny_kernel(const __grid_con
 #pragma unroll
         for (int n = 0; n < kTokenTiles; ++n) {
           const int32_t token = 8 * n + g;
-          b[n] = token < p.rows ? __ldg(reinterpret_cast<const uint4*>(x + token * p.x_stride + k + 8 * i))
+          b[n] = token < p.rows ? *reinterpret_cast<const uint4*>(x + token * p.x_stride + k + 8 * i)
                                 : make_uint4(0, 0, 0, 0);
         }
 #pragma unroll
@@ -139,6 +160,8 @@ __global__ void __launch_bounds__(kWarps * 32, 2) skinny_kernel(const __grid_con
       }
     }
   }
+
+  let_next_start();
 
 #pragma unroll
   for (int m = 0; m < kRowTiles; ++m) {
@@ -166,13 +189,13 @@ cudaError_t launch(cudaStream_t stream, const LinearParams& p, int32_t sm_count)
   const auto blocks = [&](int32_t rows) { return static_cast<unsigned int>((p.outs + rows - 1) / rows); };
   constexpr int kThreads = kWarps * 32;
   if (p.rows <= 8) {
-    skinny_kernel<kFormat, 1, 1><<<blocks(16), kThreads, 0, stream>>>(p);
-  } else if (p.outs < 64 * sm_count) {
-    skinny_kernel<kFormat, 2, 1><<<blocks(16), kThreads, 0, stream>>>(p);
-  } else {  // enough rows for everyone: x is read half as often
-    skinny_kernel<kFormat, 2, 2><<<blocks(32), kThreads, 0, stream>>>(p);
+    return launch_kernel<skinny_kernel<kFormat, 1, 1>>(stream, {blocks(16), kThreads}, p);
   }
-  return cudaPeekAtLastError();
+  if (p.outs < 64 * sm_count) {
+    return launch_kernel<skinny_kernel<kFormat, 2, 1>>(stream, {blocks(16), kThreads}, p);
+  }
+  // enough rows for everyone: x is read half as often
+  return launch_kernel<skinny_kernel<kFormat, 2, 2>>(stream, {blocks(32), kThreads}, p);
 }
 
 }  // namespace

@@ -11,6 +11,7 @@
 // on kRows or on which tile a row is in.
 #include <cooperative_groups.h>
 
+#include "kernels/cuda/kernels/launch.cuh"
 #include "kernels/cuda/kernels/linear_store.cuh"
 #include "kernels/cuda/kernels/linear_tile.h"
 #include "kernels/cuda/kernels/ptx.cuh"
@@ -180,17 +181,27 @@ __global__ void __launch_bounds__(kThreads, 2)
   const auto decoded = [&](int32_t step) {
     return shared + S::kStages * S::kStageBytes + (step - begin) % 2 * S::kDecodedBytes;
   };
-  const auto load = [&](int32_t step) {  // always a group, so that counting them works at the end as well
-    if (step < end) {
-      load_x<kRows>(p, row0, step * kDepth, stage(step));
-      load_weight<kFormat, S::kRawRowBytes>(p, out0, step * kDepth, stage(step) + S::kXBytes);
-    }
-    copy_async_commit();
+  const auto load_step_weight = [&](int32_t step) {
+    if (step < end) load_weight<kFormat, S::kRawRowBytes>(p, out0, step * kDepth, stage(step) + S::kXBytes);
+  };
+  const auto load_step_x =
+      [&](int32_t step) {  // always a group, so that counting them works at the end as well
+        if (step < end) load_x<kRows>(p, row0, step * kDepth, stage(step));
+        copy_async_commit();
+      };
+  const auto load = [&](int32_t step) {
+    load_step_weight(step);
+    load_step_x(step);
   };
 
-  if constexpr (!S::kDecoded) {
+  // the first steps' weights need not wait for x; they are part of the first group
 #pragma unroll
-    for (int i = 0; i < S::kStages - 1; ++i) load(begin + i);
+  for (int i = 0; i < S::kStages - 1; ++i) load_step_weight(begin + i);
+  wait_for_previous();
+#pragma unroll
+  for (int i = 0; i < S::kStages - 1; ++i) load_step_x(begin + i);
+
+  if constexpr (!S::kDecoded) {
     for (int32_t step = begin; step < end; ++step) {
       copy_async_wait<S::kStages - 2>();  // this step's bytes are here ...
       __syncthreads();                    // ... everyone's, and the stage of step - 1 is free again
@@ -199,8 +210,6 @@ __global__ void __launch_bounds__(kThreads, 2)
     }
   } else {
     // a stage holds x until its products are done: kStages - 1 steps are under way, of which one is decoded
-#pragma unroll
-    for (int i = 0; i < S::kStages - 1; ++i) load(begin + i);
     copy_async_wait<S::kStages - 2>();
     __syncthreads();
     if (begin < end) {
@@ -216,6 +225,8 @@ __global__ void __launch_bounds__(kThreads, 2)
       multiply<S>(stage(step), decoded(step), warp_row, warp_out, sum);
     }
   }
+
+  let_next_start();
 
   const int32_t g = lane / 4, t = lane % 4;
   if (split == 1) {
@@ -278,19 +289,9 @@ cudaError_t launch(cudaStream_t stream, const LinearParams& p, int32_t split) {
       cudaFuncSetAttribute(tile_kernel<kFormat, kRows>, cudaFuncAttributeMaxDynamicSharedMemorySize, kBytes);
   if (allowed != cudaSuccess) return allowed;
   const int32_t row_tiles = (p.rows + kRows - 1) / kRows, out_tiles = (p.outs + kOuts - 1) / kOuts;
-  cudaLaunchConfig_t config{};
-  config.gridDim = dim3(static_cast<unsigned int>(row_tiles * out_tiles * split));
-  config.blockDim = dim3(kThreads);
-  config.dynamicSmemBytes = kBytes;
-  config.stream = stream;
-  cudaLaunchAttribute cluster{};
-  cluster.id = cudaLaunchAttributeClusterDimension;
-  cluster.val.clusterDim.x = static_cast<unsigned int>(split);
-  cluster.val.clusterDim.y = 1;
-  cluster.val.clusterDim.z = 1;
-  config.attrs = &cluster;
-  config.numAttrs = split > 1 ? 1 : 0;
-  return cudaLaunchKernelEx(&config, tile_kernel<kFormat, kRows>, p, row_tiles, out_tiles, split);
+  const LaunchShape shape{static_cast<unsigned int>(row_tiles * out_tiles * split), kThreads, kBytes,
+                          static_cast<unsigned int>(split)};
+  return launch_kernel<tile_kernel<kFormat, kRows>>(stream, shape, p, row_tiles, out_tiles, split);
 }
 
 template <WeightFormat kFormat>

@@ -3,6 +3,7 @@
 // is the inner length and the split, never the number of rows.
 #include <cooperative_groups.h>
 
+#include "kernels/cuda/kernels/launch.cuh"
 #include "kernels/cuda/kernels/linear_store.cuh"
 #include "kernels/cuda/kernels/linear_wgmma.h"
 #include "kernels/cuda/kernels/moe_items.cuh"
@@ -179,6 +180,7 @@ __global__ void __launch_bounds__(kThreads, wgmma_blocks_per_sm(kRows))
   const auto blocks = static_cast<int32_t>(gridDim.x) / tiling.split;
   const int32_t first = static_cast<int32_t>(blockIdx.x) / tiling.split;
 
+  wait_for_previous();
   if (warp == kWgmmaMultipliers) {
     if (threadIdx.x % 32 == 0) fill_ring(ring, weight, x, tiling, begin, end);
     __syncwarp();
@@ -196,6 +198,7 @@ __global__ void __launch_bounds__(kThreads, wgmma_blocks_per_sm(kRows))
       }
     }
   }
+  let_next_start();
   if (tiling.split == 1) return;
   const cooperative_groups::cluster_group cluster = cooperative_groups::this_cluster();
   cluster.sync();
@@ -218,20 +221,10 @@ cudaError_t launch(cudaStream_t stream, const LinearParams& p, WgmmaPlan plan) {
   if (made != cudaSuccess) return made;
   const Tiling tiling{(p.rows + kRows - 1) / kRows, (p.outs + kTileOuts - 1) / kTileOuts, plan.split, p.outs};
   const int32_t tiles = tiling.row_tiles * tiling.out_tiles;
-  cudaLaunchConfig_t config{};
-  config.gridDim =
-      dim3(static_cast<unsigned int>(plan.split > 1 ? tiles * plan.split : min(tiles, plan.blocks)));
-  config.blockDim = dim3(kThreads);
-  config.dynamicSmemBytes = S::kSharedBytes;
-  config.stream = stream;
-  cudaLaunchAttribute cluster{};
-  cluster.id = cudaLaunchAttributeClusterDimension;
-  cluster.val.clusterDim.x = static_cast<unsigned int>(plan.split);
-  cluster.val.clusterDim.y = 1;
-  cluster.val.clusterDim.z = 1;
-  config.attrs = &cluster;
-  config.numAttrs = plan.split > 1 ? 1 : 0;
-  return cudaLaunchKernelEx(&config, wgmma_kernel<kRows, kSilu>, p, weight, x, tiling);
+  const int32_t blocks = plan.split > 1 ? tiles * plan.split : min(tiles, plan.blocks);
+  const LaunchShape shape{static_cast<unsigned int>(blocks), kThreads, S::kSharedBytes,
+                          static_cast<unsigned int>(plan.split)};
+  return launch_kernel<wgmma_kernel<kRows, kSilu>>(stream, shape, p, weight, x, tiling);
 }
 
 }  // namespace

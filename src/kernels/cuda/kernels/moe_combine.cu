@@ -1,5 +1,7 @@
+#include "kernels/cuda/kernels/launch.cuh"
 #include "kernels/cuda/kernels/moe_combine.h"
 #include "kernels/cuda/kernels/moe_items.cuh"
+#include "kernels/cuda/kernels/ptx.cuh"
 
 namespace hadal::cuda {
 namespace {
@@ -13,6 +15,8 @@ __device__ __forceinline__ float weight_of_slot(const MoeParams& p, int32_t toke
 /// Four columns a thread, a token for each blockIdx.x. The sum is written as moe_tiny.cu writes it (one fused
 /// multiply-add a slot), so that both give the same bits.
 __global__ void combine_kernel(const __grid_constant__ MoeParams p, bool vector) {
+  let_next_start();
+  wait_for_previous();
   const int32_t token = blockIdx.x;
   const int32_t column = (blockIdx.y * kThreads + threadIdx.x) * 4;
   if (column >= p.rows_cols) return;
@@ -48,6 +52,8 @@ __global__ void combine_kernel(const __grid_constant__ MoeParams p, bool vector)
 }
 
 __global__ void pack_kernel(const uint16_t* from, int64_t stride, uint16_t* to, int64_t cols) {
+  let_next_start();
+  wait_for_previous();
   for (int64_t c = threadIdx.x; c < cols; c += blockDim.x)
     to[blockIdx.x * cols + c] = from[blockIdx.x * stride + c];
 }
@@ -57,15 +63,14 @@ __global__ void pack_kernel(const uint16_t* from, int64_t stride, uint16_t* to, 
 cudaError_t launch_moe_combine(cudaStream_t stream, const MoeParams& params) {
   const bool vector = params.rows_cols % 4 == 0;  // `rows` is aligned
   const dim3 grid(params.tokens, (params.rows_cols + 4 * kThreads - 1) / (4 * kThreads));
-  combine_kernel<<<grid, kThreads, 0, stream>>>(params, vector);
-  return cudaPeekAtLastError();
+  return launch_kernel<combine_kernel>(stream, {grid, kThreads}, params, vector);
 }
 
 cudaError_t launch_pack_rows(cudaStream_t stream, const void* from, int64_t stride, void* to, int64_t rows,
                              int64_t cols) {
-  pack_kernel<<<static_cast<unsigned>(rows), 256, 0, stream>>>(static_cast<const uint16_t*>(from), stride,
-                                                               static_cast<uint16_t*>(to), cols);
-  return cudaPeekAtLastError();
+  return launch_kernel<pack_kernel>(stream, {static_cast<unsigned>(rows), 256},
+                                    static_cast<const uint16_t*>(from), stride, static_cast<uint16_t*>(to),
+                                    cols);
 }
 
 }  // namespace hadal::cuda

@@ -83,10 +83,11 @@ __device__ __forceinline__ LaneRows lane_rows(const WeightRef& w, const RowFacts
   return rows;
 }
 
-/// Scales of one span for kTiles tiles of 16 rows that belong to kParts matrices, read one step ahead.
-template <WeightFormat kFormat, int kTiles, int kParts>
+/// Scales of one span for kTiles tiles of 16 rows (kHalves = 1: of 8) that belong to kParts matrices, read
+/// one step ahead.
+template <WeightFormat kFormat, int kTiles, int kParts, int kHalves = 2>
 struct SpanScales {
-  static constexpr int kCount = kFormat == WeightFormat::kAwqGemm    ? 2 * kTiles
+  static constexpr int kCount = kFormat == WeightFormat::kAwqGemm    ? kHalves * kTiles
                                 : kFormat == WeightFormat::kFp8Block ? kParts
                                                                      : 1;
   uint32_t raw[kCount];
@@ -104,10 +105,10 @@ struct SpanScales {
       for (int m = 0; m < kTiles; ++m) {
         const LaneRows& mine = rows[m / (kTiles / kParts)];
 #pragma unroll
-        for (int h = 0; h < 2; ++h) {
+        for (int h = 0; h < kHalves; ++h) {
           const int32_t index = (m % (kTiles / kParts) * 16 + 8 * h) * facts.scale_cols + at;
-          raw[2 * m + h] = uint32_t{__ldg(reinterpret_cast<const uint16_t*>(mine.scales) + index)} |
-                           uint32_t{__ldg(mine.zeros + index)} << 16;
+          raw[kHalves * m + h] = uint32_t{__ldg(reinterpret_cast<const uint16_t*>(mine.scales) + index)} |
+                                 uint32_t{__ldg(mine.zeros + index)} << 16;
         }
       }
     } else {
@@ -124,7 +125,7 @@ struct SpanScales {
       decode_fp8x4(words[2 * piece], scale, out[0], out[1]);
       decode_fp8x4(words[2 * piece + 1], scale, out[2], out[3]);
     } else if constexpr (kFormat == WeightFormat::kAwqGemm) {
-      const uint32_t mine = raw[2 * m + h];
+      const uint32_t mine = raw[kHalves * m + h];
       const AwqGroup group =
           awq_group(__ushort_as_half(static_cast<uint16_t>(mine)), static_cast<uint8_t>(mine >> 16));
       decode_awq8(words[piece], group, out);
@@ -192,6 +193,19 @@ struct SkinnyProduct {
     if (steps.count > 0) issue_weights(0, steps.begin);
   }
 
+  /// The block's first rows into L2, as many of `row_bytes` as `bytes` hold: a few for each warp.
+  __device__ __forceinline__ void prefetch(int32_t row_bytes, int32_t bytes) const {
+    constexpr int kPartRows = kTiles / kParts * 16;
+    const int lane = threadIdx.x % 32, g = lane / 4, t = lane % 4;
+    const int row = lane * kSkinnyWarps + static_cast<int>(threadIdx.x) / 32;
+#pragma unroll
+    for (int i = 0; i < kParts; ++i) {
+      if (row / kPartRows != i || row >= bytes / row_bytes) continue;
+      prefetch_l2(rows[i].values - 16 * t + int64_t{row % kPartRows - g} * facts.row_bytes,
+                  static_cast<uint32_t>(row_bytes));
+    }
+  }
+
   __device__ __forceinline__ void multiply(int stage, const SpanScales<kFormat, kTiles, kParts>& scales,
                                            float (&sums)[kTiles][kColumns][4]) const {
 #pragma unroll
@@ -221,7 +235,7 @@ struct SkinnyProduct {
     }
   }
 
-  /// After begin().
+  /// After begin() and wait_for_previous().
   __device__ __forceinline__ void run(const WarpSteps& steps, float (&sums)[kTiles][kColumns][4]) const {
     const int32_t end = steps.begin + steps.count;
 #pragma unroll
@@ -243,6 +257,8 @@ struct SkinnyProduct {
       if (step + kStages < end) {
         issue_weights(stage, step + kStages);
         issue_tokens(stage, step + kStages);
+      } else {
+        let_next_start();
       }
       copy_async_commit();
       scales = next;

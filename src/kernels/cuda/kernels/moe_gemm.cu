@@ -1,3 +1,4 @@
+#include "kernels/cuda/kernels/launch.cuh"
 #include "kernels/cuda/kernels/moe_gemm.h"
 #include "kernels/cuda/kernels/moe_items.cuh"
 #include "kernels/cuda/kernels/ptx.cuh"
@@ -199,6 +200,7 @@ template <WeightFormat kFormat, bool kGateUp>
 __global__ void __launch_bounds__(kThreads, 2) gemm_kernel(const __grid_constant__ MoeParams p) {
   extern __shared__ __align__(128) char shared[];
   const TilePlace place = place_of_block(p);
+  wait_for_previous();
   const MoeItem item = item_at(p, place.item);
   if (item.count == 0) return;
   const ExpertSet& set = item.expert < p.routed.count ? p.routed : p.shared;
@@ -237,6 +239,7 @@ __global__ void __launch_bounds__(kThreads, 2) gemm_kernel(const __grid_constant
     stage = stage + 1 == kStages ? 0 : stage + 1;
   }
   copy_async_wait<0>();
+  let_next_start();
 
   const int g = threadIdx.x % 32 / 4, t = threadIdx.x % 4;
 #pragma unroll
@@ -272,8 +275,8 @@ cudaError_t run(cudaStream_t stream, const MoeParams& p) {
       gemm_kernel<kFormat, kGateUp>, cudaFuncAttributeMaxDynamicSharedMemorySize, kSharedBytes<kFormat>);
   if (allowed != cudaSuccess) return allowed;
   const unsigned tiles = kGateUp ? p.inner / 64 : (p.rows_cols + 127) / 128;
-  gemm_kernel<kFormat, kGateUp><<<dim3(tiles, p.max_items), kThreads, kSharedBytes<kFormat>, stream>>>(p);
-  return cudaPeekAtLastError();
+  const LaunchShape shape{dim3(tiles, p.max_items), kThreads, kSharedBytes<kFormat>};
+  return launch_kernel<gemm_kernel<kFormat, kGateUp>>(stream, shape, p);
 }
 
 template <bool kGateUp>

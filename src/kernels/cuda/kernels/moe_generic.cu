@@ -1,3 +1,4 @@
+#include "kernels/cuda/kernels/launch.cuh"
 #include "kernels/cuda/kernels/moe_generic.h"
 #include "kernels/cuda/kernels/moe_items.cuh"
 #include "kernels/cuda/kernels/ptx.cuh"
@@ -18,6 +19,7 @@ __device__ __forceinline__ float activation(DType dtype, const void* data, int64
 /// A warp for each row of gate and up, lanes along the inner length: a value's order of summation depends on
 /// that length alone.
 __global__ void __launch_bounds__(kWarps * 32) gate_up_kernel(const __grid_constant__ MoeParams p) {
+  wait_for_previous();
   const MoeItem item = item_at(p, blockIdx.x);
   const int32_t n = blockIdx.y * kWarps + threadIdx.x / 32;
   if (item.count == 0 || n >= p.inner) return;
@@ -56,6 +58,7 @@ __global__ void __launch_bounds__(kWarps * 32) gate_up_kernel(const __grid_const
 }
 
 __global__ void __launch_bounds__(kWarps * 32) down_kernel(const __grid_constant__ MoeParams p) {
+  wait_for_previous();
   const MoeItem item = item_at(p, blockIdx.x);
   const int32_t c = blockIdx.y * kWarps + threadIdx.x / 32;
   if (item.count == 0 || c >= p.rows_cols) return;
@@ -88,13 +91,11 @@ dim3 grid_of(const MoeParams& params, int32_t rows) {
 }  // namespace
 
 cudaError_t launch_moe_generic_gate_up(cudaStream_t stream, const MoeParams& params) {
-  gate_up_kernel<<<grid_of(params, params.inner), kWarps * 32, 0, stream>>>(params);
-  return cudaPeekAtLastError();
+  return launch_kernel<gate_up_kernel>(stream, {grid_of(params, params.inner), kWarps * 32}, params);
 }
 
 cudaError_t launch_moe_generic_down(cudaStream_t stream, const MoeParams& params) {
-  down_kernel<<<grid_of(params, params.rows_cols), kWarps * 32, 0, stream>>>(params);
-  return cudaPeekAtLastError();
+  return launch_kernel<down_kernel>(stream, {grid_of(params, params.rows_cols), kWarps * 32}, params);
 }
 
 }  // namespace hadal::cuda

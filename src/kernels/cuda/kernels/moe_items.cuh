@@ -18,7 +18,7 @@ __device__ __forceinline__ int32_t expert_of(const MoeParams& p, int32_t token, 
 
 __device__ __forceinline__ MoeItem item_at(const MoeParams& p, int32_t index) {
   if (p.order == MoeOrder::kSorted) {
-    const int4 raw = __ldg(reinterpret_cast<const int4*>(p.items) + index);
+    const int4 raw = reinterpret_cast<const int4*>(p.items)[index];
     return {raw.x, raw.y, raw.z, 0};
   }
   if (p.order == MoeOrder::kPairs) {
@@ -33,9 +33,21 @@ __device__ __forceinline__ MoeItem item_at(const MoeParams& p, int32_t index) {
           0};
 }
 
+/// Whether an item and its expert can be told before the kernel before this one is done: slices can, the
+/// router's choice and its order cannot.
+__device__ __forceinline__ bool is_known(const MoeParams& p, int32_t index) {
+  return p.order == MoeOrder::kSlices || (p.order == MoeOrder::kPairs && index % p.slots >= p.top_k);
+}
+
+/// kPairs: the place-th pair to work on, of a token's those of slices first, which may begin early.
+__device__ __forceinline__ int32_t known_first(const MoeParams& p, int32_t place) {
+  const int32_t slot = place % p.slots;
+  return place - slot + (slot + p.top_k) % p.slots;
+}
+
 /// The pair at a position.
 __device__ __forceinline__ int32_t pair_at(const MoeParams& p, int32_t position) {
-  if (p.order == MoeOrder::kSorted) return __ldg(p.list + position);
+  if (p.order == MoeOrder::kSorted) return p.list[position];
   if (p.order == MoeOrder::kPairs) return position;
   return position % p.tokens * p.slots + position / p.tokens;
 }

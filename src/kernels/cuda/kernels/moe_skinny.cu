@@ -1,3 +1,4 @@
+#include "kernels/cuda/kernels/launch.cuh"
 #include "kernels/cuda/kernels/moe_fragments.cuh"
 #include "kernels/cuda/kernels/moe_skinny.h"
 
@@ -13,6 +14,16 @@ using GateUp = SkinnyProduct<kFormat, 2 * kGateTiles, 2, kColumns, kDepth>;
 template <WeightFormat kFormat, int kColumns>
 using Down = SkinnyProduct<kFormat, kDownTiles, 1, kColumns, kStages>;
 
+/// What a block brings into L2 while it waits; together less than L2 holds. Where there are routed experts,
+/// the blocks that know their weights are few.
+constexpr int32_t kPrefetchBytes = 64 << 10;
+
+/// Whether the block is among those that can start while the kernel before still runs.
+__device__ __forceinline__ bool starts_early() {
+  constexpr unsigned kFirstBlocks = 432;  // three on each multiprocessor
+  return blockIdx.y * gridDim.x + blockIdx.x < kFirstBlocks;
+}
+
 /// Blocks that fit a multiprocessor of Hopper with that much shared memory each; bounds the registers.
 constexpr int blocks_for(int bytes) { return bytes <= 73 * 1024 ? 3 : bytes <= 113 * 1024 ? 2 : 1; }
 
@@ -23,8 +34,14 @@ __global__ void __launch_bounds__(kSkinnyThreads,
     gate_up_kernel(const __grid_constant__ MoeParams p) {
   extern __shared__ __align__(16) char shared[];
   const bool tiny = p.order == MoeOrder::kPairs;  // rows run along x there, since y is short
-  const MoeItem item = item_at(p, tiny ? blockIdx.y : blockIdx.x);
-  if (item.count == 0) return;
+  const int32_t index = tiny ? known_first(p, blockIdx.y) : blockIdx.x;
+  const bool known = is_known(p, index);
+  if (!known) wait_for_previous();
+  const MoeItem item = item_at(p, index);
+  if (item.count == 0) {
+    wait_for_previous();
+    return;
+  }
   const int32_t first_row = static_cast<int32_t>(tiny ? blockIdx.x : blockIdx.y) * 16 * kGateTiles;
   const int g = threadIdx.x % 32 / 4, t = threadIdx.x % 4;
 
@@ -47,6 +64,13 @@ __global__ void __launch_bounds__(kSkinnyThreads,
       rows, facts, token, valid, (item.count + 7) / 8, shared};
   const WarpSteps steps = warp_steps(p.width / kSpanValues<kFormat>, threadIdx.x / 32);
   product.begin(steps);
+  if (known) {
+    if (starts_early()) {
+      product.prefetch(p.width / kSpanValues<kFormat> * 64,
+                       p.routed.count > 0 ? 2 * kPrefetchBytes : kPrefetchBytes);
+    }
+    wait_for_previous();
+  }
 #pragma unroll
   for (int n = 0; n < kColumns; ++n) {
     const int64_t at = row[n] * p.x_stride + t * kPieceValues<kFormat>;
@@ -79,8 +103,13 @@ template <WeightFormat kFormat, int kColumns>
 __global__ void __launch_bounds__(kSkinnyThreads, blocks_for(Down<kFormat, kColumns>::kSharedBytes))
     down_kernel(const __grid_constant__ MoeParams p) {
   extern __shared__ __align__(16) char shared[];
+  const bool known = is_known(p, blockIdx.x);
+  if (!known) wait_for_previous();
   const MoeItem item = item_at(p, blockIdx.x);
-  if (item.count == 0) return;
+  if (item.count == 0) {
+    wait_for_previous();
+    return;
+  }
   const int32_t first_column = static_cast<int32_t>(blockIdx.y) * 16 * kDownTiles;  // of `rows`
   const int g = threadIdx.x % 32 / 4, t = threadIdx.x % 4;
 
@@ -102,6 +131,10 @@ __global__ void __launch_bounds__(kSkinnyThreads, blocks_for(Down<kFormat, kColu
   float sums[kDownTiles][kColumns][4] = {};
   const WarpSteps steps = warp_steps(p.inner / kSpanValues<kFormat>, threadIdx.x / 32);
   product.begin(steps);
+  if (known) {
+    if (starts_early()) product.prefetch(p.inner / kSpanValues<kFormat> * 64, kPrefetchBytes);
+    wait_for_previous();
+  }
   product.run(steps, sums);
   __syncthreads();
   product.put_sums(sums);
@@ -138,8 +171,8 @@ cudaError_t run_gate_up(cudaStream_t stream, const MoeParams& p) {
   if (allowed != cudaSuccess) return allowed;
   const unsigned tiles = static_cast<unsigned>(p.inner / (16 * kGateTiles)), items = p.max_items;
   const dim3 grid = p.order == MoeOrder::kPairs ? dim3(tiles, items) : dim3(items, tiles);
-  gate_up_kernel<kFormat, kGateTiles, kColumns, kDepth><<<grid, kSkinnyThreads, kBytes, stream>>>(p);
-  return cudaPeekAtLastError();
+  const LaunchShape shape{grid, kSkinnyThreads, kBytes};
+  return launch_kernel<gate_up_kernel<kFormat, kGateTiles, kColumns, kDepth>>(stream, shape, p);
 }
 
 template <WeightFormat kFormat, int kColumns>
@@ -148,8 +181,7 @@ cudaError_t run_down(cudaStream_t stream, const MoeParams& p) {
   static const cudaError_t allowed = allow_shared(down_kernel<kFormat, kColumns>, kBytes);
   if (allowed != cudaSuccess) return allowed;
   const dim3 grid(p.max_items, p.rows_cols / (16 * kDownTiles));
-  down_kernel<kFormat, kColumns><<<grid, kSkinnyThreads, kBytes, stream>>>(p);
-  return cudaPeekAtLastError();
+  return launch_kernel<down_kernel<kFormat, kColumns>>(stream, {grid, kSkinnyThreads, kBytes}, p);
 }
 
 /// Calls body.operator()<format>().

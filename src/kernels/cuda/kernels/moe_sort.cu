@@ -1,5 +1,7 @@
+#include "kernels/cuda/kernels/launch.cuh"
 #include "kernels/cuda/kernels/moe_items.cuh"
 #include "kernels/cuda/kernels/moe_sort.h"
+#include "kernels/cuda/kernels/ptx.cuh"
 
 namespace hadal::cuda {
 namespace {
@@ -32,6 +34,8 @@ __global__ void sort_kernel(const __grid_constant__ MoeParams p) {
   __shared__ int32_t scratch[32];
   const int32_t routed = p.routed.count, all = routed + p.shared.count;
   const int32_t expert = blockIdx.x;
+  let_next_start();
+  wait_for_previous();
   const int32_t live = live_of(p.live, p.tokens);
   const int32_t pairs = live * p.top_k;
   for (int32_t e = threadIdx.x; e < all; e += blockDim.x) counts[e] = e < routed ? 0 : live;
@@ -91,9 +95,10 @@ __global__ void sort_kernel(const __grid_constant__ MoeParams p) {
 
 cudaError_t launch_moe_sort(cudaStream_t stream, const MoeParams& params) {
   const int32_t experts = params.routed.count + params.shared.count;
-  const int threads = params.tokens * params.top_k <= 2048 ? 256 : 1024;
-  sort_kernel<<<experts, threads, static_cast<size_t>(experts) * sizeof(int32_t), stream>>>(params);
-  return cudaPeekAtLastError();
+  const unsigned threads = params.tokens * params.top_k <= 2048 ? 256 : 1024;
+  const LaunchShape shape{static_cast<unsigned>(experts), threads,
+                          static_cast<size_t>(experts) * sizeof(int32_t)};
+  return launch_kernel<sort_kernel>(stream, shape, params);
 }
 
 }  // namespace hadal::cuda

@@ -1,147 +1,217 @@
-// Down and the sum over slots for a handful of tokens: a block takes 16 columns of one token's output and
-// runs through all of the token's experts, so that the memory always has something under way.
+// Down and the sum over slots for a handful of tokens: a block takes 8 columns of one token's output and runs
+// through all of the token's experts, so that the memory always has something under way. So few columns that
+// a single token's blocks fill every multiprocessor twice; the other half of a product's 16 rows is zeros.
+//
+// Slices come first: their weights are known without the router, so they are on their way before the kernel
+// before this one is done. What a slot gives is put aside, and the slots are summed in their own order.
 #include <algorithm>
 
+#include "kernels/cuda/kernels/launch.cuh"
 #include "kernels/cuda/kernels/moe_fragments.cuh"
 #include "kernels/cuda/kernels/moe_skinny.h"
 
 namespace hadal::cuda {
 namespace {
 
-constexpr int kRows = 16;
+constexpr int kRows = 8;
+constexpr int kSpans = 2;  // of a step: side by side they are whole lines of the L2
 
+template <WeightFormat kFormat>
+inline constexpr int kTokenBytes = kSpans* kTokenPieces<kFormat> * 4 * 16;  // of a warp and step
+template <WeightFormat kFormat>
+inline constexpr int kStageBytes = kSpans * 16 * kSkinnyThreads + kSkinnyWarps* kTokenBytes<kFormat>;
 /// As many stages as 96 KiB hold: two blocks fit a multiprocessor of Hopper.
 template <WeightFormat kFormat>
-inline constexpr int kLoads = 2 + kTokenPieces<kFormat>;
+inline constexpr int kStages = 96 * 1024 / kStageBytes<kFormat>;
 template <WeightFormat kFormat>
-inline constexpr int kStages = 24 / kLoads<kFormat>;
+inline constexpr int kBytes = kStages<kFormat>* kStageBytes<kFormat>;
+/// Stages that may be filled before the tokens are there. They arrive as one; the others keep the memory busy
+/// meanwhile.
 template <WeightFormat kFormat>
-inline constexpr int kBytes = kStages<kFormat>* kLoads<kFormat> * 16 * kSkinnyThreads;
+inline constexpr int kEarlyStages = kStages<kFormat> - 4;
+static_assert(kEarlyStages<WeightFormat::kAwqGemm> > 0);
 
 /// Partial sums of the slots, and what is known of them.
 struct Slots {
   float sums[kMoeTinySlots][kSkinnyWarps][kRows];
   float weights[kMoeTinySlots];
-  int32_t experts[kMoeTinySlots + 1];  // one more, which is looked at but not used
+  int32_t experts[kMoeTinySlots];
+  bool none[kMoeTinySlots];  // the router's id is none: expert 0 is read in its place, and left out
 };
 
-/// A place in the run through slots and, within each, through the warp's steps.
+__device__ __forceinline__ void load_slots(const MoeParams& p, int32_t token, Slots& slots) {
+  const auto slot = static_cast<int32_t>(threadIdx.x);
+  if (slot < p.slots) {
+    const int32_t expert = expert_of(p, token, slot);
+    slots.experts[slot] = max(expert, 0);
+    slots.none[slot] = expert < 0;
+    slots.weights[slot] = slot < p.top_k ? p.weights[token * p.top_k + slot] : 1.0f;
+  }
+  __syncthreads();
+}
+
+/// A place in the run through slots (slices first) and, within each, through the warp's spans.
 template <WeightFormat kFormat>
 struct Place {
   const MoeParams& p;
   const Slots& slots;
   const RowFacts routed, shared;
-  const WarpSteps steps;
-  const int32_t first_row, pair;
-  int32_t slot = 0, step = 0;
+  const WarpSteps spans;
+  const int32_t first_row, pair;  // the token's first pair
+  int32_t order = 0, slot = 0, span = 0;
   LaneRows rows[1] = {};
   const char* token = nullptr;
   bool is_shared = false;
 
   __device__ __forceinline__ const RowFacts& facts() const { return is_shared ? shared : routed; }
+  __device__ __forceinline__ bool is_pair() const { return span + 1 < spans.begin + spans.count; }
 
+  /// Slices need nothing of `slots`. Behind the last slot: the last once more, which is looked at but not
+  /// used.
   __device__ __forceinline__ void enter(int32_t next) {
-    slot = next;
-    step = steps.begin;
-    const int32_t expert = slots.experts[slot];
-    is_shared = expert >= p.routed.count;
+    order = next;
+    span = spans.begin;
+    const int32_t slices = p.shared.count, at = min(next, p.slots - 1);
+    is_shared = at < slices;
+    slot = is_shared ? at + p.top_k : at - slices;
     const WeightRef w =
-        is_shared ? matrix_of(p.shared.down, expert - p.routed.count) : matrix_of(p.routed.down, expert);
+        is_shared ? matrix_of(p.shared.down, at) : matrix_of(p.routed.down, slots.experts[slot]);
     rows[0] = lane_rows<kFormat>(w, facts(), first_row);
-    const int64_t at =
-        int64_t{pair + min(slot, p.slots - 1)} * p.inner + threadIdx.x % 4 * kPieceValues<kFormat>;
-    token = static_cast<const char*>(p.hidden) + 2 * at;
+    token = static_cast<const char*>(p.hidden) +
+            2 * (int64_t{pair + slot} * p.inner + threadIdx.x % 4 * kPieceValues<kFormat>);
   }
   __device__ __forceinline__ void advance() {
-    if (++step == steps.begin + steps.count) enter(slot + 1);
+    span += kSpans;
+    if (span >= spans.begin + spans.count) enter(order + 1);
   }
 };
 
 template <WeightFormat kFormat>
-__device__ __forceinline__ char* piece_of(char* shared, int stage, int load) {
-  return shared + ((stage * kLoads<kFormat> + load) * kSkinnyThreads + threadIdx.x) * 16;
+__device__ __forceinline__ char* weights_piece(char* shared, int stage, int span) {
+  return shared + stage * kStageBytes<kFormat> + (span * kSkinnyThreads + static_cast<int>(threadIdx.x)) * 16;
+}
+/// Of lane t < 4: one token is column 0 of a product alone.
+template <WeightFormat kFormat>
+__device__ __forceinline__ char* token_piece(char* shared, int stage, int span, int piece) {
+  const int warp = threadIdx.x / 32, t = threadIdx.x % 4;
+  return shared + stage * kStageBytes<kFormat> + kSpans * 16 * kSkinnyThreads + warp * kTokenBytes<kFormat> +
+         ((span * kTokenPieces<kFormat> + piece) * 4 + t) * 16;
 }
 
 template <WeightFormat kFormat>
-__device__ __forceinline__ void issue(char* shared, int stage, const Place<kFormat>& place) {
-  const char* from = place.rows[0].values + int64_t{place.step} * 64;
-  copy_weights16(piece_of<kFormat>(shared, stage, 0), from);
-  copy_weights16(piece_of<kFormat>(shared, stage, 1), from + 8 * place.facts().row_bytes);
-  if (threadIdx.x % 32 >= 4) return;  // one token: column 0 alone
+__device__ __forceinline__ void issue_weights(char* shared, int stage, const Place<kFormat>& place) {
+  const char* from = place.rows[0].values + int64_t{place.span} * 64;
+  copy_weights16(weights_piece<kFormat>(shared, stage, 0), from);
+  if (place.is_pair()) copy_weights16(weights_piece<kFormat>(shared, stage, 1), from + 64);
+}
+
+template <WeightFormat kFormat>
+__device__ __forceinline__ void issue_token(char* shared, int stage, const Place<kFormat>& place) {
+  if (threadIdx.x % 32 >= 4) return;
 #pragma unroll
-  for (int j = 0; j < kTokenPieces<kFormat>; ++j) {
-    copy_async16(piece_of<kFormat>(shared, stage, 2 + j),
-                 place.token + int64_t{place.step} * (kSpanValues<kFormat> * 2) + 16 * j);
+  for (int i = 0; i < kSpans; ++i) {
+    if (i > 0 && !place.is_pair()) break;
+#pragma unroll
+    for (int j = 0; j < kTokenPieces<kFormat>; ++j) {
+      copy_async16(token_piece<kFormat>(shared, stage, i, j),
+                   place.token + int64_t{place.span + i} * (kSpanValues<kFormat> * 2) + 16 * j);
+    }
   }
 }
 
 template <WeightFormat kFormat>
-__device__ __forceinline__ void multiply(char* shared, int stage, const SpanScales<kFormat, 1, 1>& scales,
-                                         float (&sums)[4]) {
-  const uint4 bits[2] = {*reinterpret_cast<const uint4*>(piece_of<kFormat>(shared, stage, 0)),
-                         *reinterpret_cast<const uint4*>(piece_of<kFormat>(shared, stage, 1))};
+using Scales = SpanScales<kFormat, 1, 1, 1>;
+
+template <WeightFormat kFormat>
+__device__ __forceinline__ void load_scales(const Place<kFormat>& place, Scales<kFormat> (&scales)[kSpans]) {
+  scales[0].load(place.rows, place.facts(), place.span);
+  scales[1].load(place.rows, place.facts(), place.is_pair() ? place.span + 1 : place.span);
+}
+
+/// Span by span, as moe_skinny.cu does it: the same bits.
+template <WeightFormat kFormat>
+__device__ __forceinline__ void multiply(char* shared, int stage, int count,
+                                         const Scales<kFormat> (&scales)[kSpans], float (&sums)[4]) {
 #pragma unroll
-  for (int j = 0; j < kTokenPieces<kFormat>; ++j) {
-    uint4 x = make_uint4(0, 0, 0, 0);
-    if (threadIdx.x % 32 < 4) x = *reinterpret_cast<const uint4*>(piece_of<kFormat>(shared, stage, 2 + j));
-    uint32_t upper[4], lower[4];
-    scales.decode(bits[0], 0, 0, j, upper);
-    scales.decode(bits[1], 0, 1, j, lower);
-    const uint32_t first[4] = {upper[0], lower[0], upper[1], lower[1]};
-    const uint32_t second[4] = {upper[2], lower[2], upper[3], lower[3]};
-    mma_bf16(sums, first, x.x, x.y);
-    mma_bf16(sums, second, x.z, x.w);
+  for (int i = 0; i < kSpans; ++i) {
+    if (i >= count) break;
+    const uint4 bits = *reinterpret_cast<const uint4*>(weights_piece<kFormat>(shared, stage, i));
+#pragma unroll
+    for (int j = 0; j < kTokenPieces<kFormat>; ++j) {
+      uint4 x = make_uint4(0, 0, 0, 0);
+      if (threadIdx.x % 32 < 4)
+        x = *reinterpret_cast<const uint4*>(token_piece<kFormat>(shared, stage, i, j));
+      uint32_t row[4];
+      scales[i].decode(bits, 0, 0, j, row);
+      const uint32_t first[4] = {row[0], 0, row[1], 0}, second[4] = {row[2], 0, row[3], 0};
+      mma_bf16(sums, first, x.x, x.y);
+      mma_bf16(sums, second, x.z, x.w);
+    }
   }
 }
 
+/// Fills slots.sums. Waits for the kernel before.
 template <WeightFormat kFormat>
 __device__ __forceinline__ void run_slots(char* shared, Slots& slots, const MoeParams& p, int32_t token) {
+  constexpr int kDepth = kStages<kFormat>;
   const int warp = threadIdx.x / 32, g = threadIdx.x % 32 / 4;
-  const WarpSteps steps = warp_steps(p.inner / kSpanValues<kFormat>, warp);
+  const WarpSteps spans = warp_steps(p.inner / kSpanValues<kFormat>, warp);
   const int32_t first_row = static_cast<int32_t>(blockIdx.x) * kRows;
   const RowFacts routed = row_facts<kFormat>(p.routed.count > 0 ? p.routed.down.first : p.shared.down.first);
   const RowFacts slices = row_facts<kFormat>(p.shared.count > 0 ? p.shared.down.first : p.routed.down.first);
-  Place<kFormat> now{p, slots, routed, slices, steps, first_row, token * p.slots};
+  Place<kFormat> now{p, slots, routed, slices, spans, first_row, token * p.slots};
+  const int32_t steps = (spans.count + kSpans - 1) / kSpans, total = p.slots * steps;
+  const int32_t known = p.shared.count * steps, early = min(known, kEarlyStages<kFormat>);
+
+  if (early > 0) now.enter(0);
+#pragma unroll 1
+  for (int s = 0; s < early; ++s) {
+    issue_weights<kFormat>(shared, s, now);
+    if (s + 1 < early) now.advance();
+  }
+  wait_for_previous();
+  load_slots(p, token, slots);
   now.enter(0);
   Place<kFormat> ahead = now;
-  const int32_t total = p.slots * steps.count;
 #pragma unroll 1
-  for (int s = 0; s < kStages<kFormat>; ++s) {
+  for (int s = 0; s < kDepth; ++s) {
     if (s < total) {
-      issue<kFormat>(shared, s, ahead);
-      if (s + 1 < total) ahead.advance();
+      if (s >= early) issue_weights<kFormat>(shared, s, ahead);
+      issue_token<kFormat>(shared, s, ahead);
+      ahead.advance();
     }
     copy_async_commit();
   }
-  SpanScales<kFormat, 1, 1> scales, next;
-  if (total > 0) scales.load(now.rows, now.facts(), now.step);
+  Scales<kFormat> scales[kSpans], next[kSpans];
+  if (total > 0) load_scales<kFormat>(now, scales);
   float sums[4] = {0, 0, 0, 0};
   int stage = 0;
 #pragma unroll 1
   for (int32_t i = 0; i < total; ++i) {
-    copy_async_wait<kStages<kFormat> - 1>();
-    const int32_t slot = now.slot;
+    copy_async_wait<kDepth - 1>();
+    const int32_t slot = now.slot, order = now.order, count = now.is_pair() ? 2 : 1;
     now.advance();
-    next.load(now.rows, now.facts(), now.step);
-    multiply<kFormat>(shared, stage, scales, sums);
-    // behind the products in program order: they have read the piece that is filled again
-    if (i + kStages<kFormat> < total) {
-      issue<kFormat>(shared, stage, ahead);
-      if (i + kStages<kFormat> + 1 < total) ahead.advance();
+    load_scales<kFormat>(now, next);
+    multiply<kFormat>(shared, stage, count, scales, sums);
+    // behind the products in program order: they have read the pieces that are filled again
+    if (i + kDepth < total) {
+      issue_weights<kFormat>(shared, stage, ahead);
+      issue_token<kFormat>(shared, stage, ahead);
+      ahead.advance();
+    } else {
+      let_next_start();
     }
     copy_async_commit();
-    if (now.slot != slot) {  // the slot is done
-      if (threadIdx.x % 4 == 0) {
-        slots.sums[slot][warp][g] = sums[0];
-        slots.sums[slot][warp][g + 8] = sums[2];
-      }
+    if (now.order != order) {  // the slot is done
+      if (threadIdx.x % 4 == 0) slots.sums[slot][warp][g] = sums[0];
       sums[0] = sums[1] = sums[2] = sums[3] = 0;
     }
-    scales = next;
-    stage = stage + 1 == kStages<kFormat> ? 0 : stage + 1;
+#pragma unroll
+    for (int k = 0; k < kSpans; ++k) scales[k] = next[k];
+    stage = stage + 1 == kDepth ? 0 : stage + 1;
   }
   copy_async_wait<0>();
-  if (total == 0 && threadIdx.x % 32 < kRows) {  // an inner length of fewer steps than warps
+  if (total == 0 && threadIdx.x % 32 < kRows) {  // an inner length of fewer spans than warps
     for (int32_t slot = 0; slot < p.slots; ++slot) slots.sums[slot][warp][threadIdx.x % 32] = 0;
   }
 }
@@ -154,21 +224,10 @@ __global__ void __launch_bounds__(kSkinnyThreads, 2) down_kernel(const __grid_co
   const int thread = threadIdx.x;
   float* out = p.out + token * p.out_stride + blockIdx.x * kRows;
   if (token >= live_of(p.live, p.tokens)) {
+    wait_for_previous();
     if (thread < kRows && p.accumulate == 0) out[thread] = 0;
     return;
   }
-  if (thread <= p.slots) {
-    const bool real = thread < p.slots;
-    slots.experts[thread] = real ? expert_of(p, token, thread) : p.routed.count > 0 ? 0 : p.routed.count;
-    if (real) slots.weights[thread] = thread < p.top_k ? p.weights[token * p.top_k + thread] : 1.0f;
-  }
-  __syncthreads();
-  // an id that is none: its weight is left out below, and expert 0 read in its place
-  const bool none = thread < p.slots && slots.experts[thread] < 0;
-  const bool any_none = __syncthreads_or(none) != 0;
-  if (any_none && none) slots.experts[thread] = 0;
-  if (any_none) __syncthreads();
-
   run_slots<kFormat>(shared, slots, p, token);
   __syncthreads();
   const int row = thread % kRows;
@@ -182,7 +241,7 @@ __global__ void __launch_bounds__(kSkinnyThreads, 2) down_kernel(const __grid_co
   if (thread >= kRows) return;
   float sum = p.accumulate != 0 ? out[row] : 0.0f;
   for (int32_t slot = 0; slot < p.slots; ++slot) {
-    if (expert_of(p, token, slot) >= 0) sum = fmaf(slots.weights[slot], slots.sums[slot][0][row], sum);
+    if (!slots.none[slot]) sum = fmaf(slots.weights[slot], slots.sums[slot][0][row], sum);
   }
   out[row] = sum;
 }
@@ -192,8 +251,8 @@ cudaError_t run_down(cudaStream_t stream, const MoeParams& p) {
   static const cudaError_t allowed = cudaFuncSetAttribute(
       down_kernel<kFormat>, cudaFuncAttributeMaxDynamicSharedMemorySize, kBytes<kFormat>);
   if (allowed != cudaSuccess) return allowed;
-  down_kernel<kFormat><<<dim3(p.width / kRows, p.tokens), kSkinnyThreads, kBytes<kFormat>, stream>>>(p);
-  return cudaPeekAtLastError();
+  const LaunchShape shape{dim3(p.width / kRows, p.tokens), kSkinnyThreads, kBytes<kFormat>};
+  return launch_kernel<down_kernel<kFormat>>(stream, shape, p);
 }
 
 }  // namespace

@@ -1,3 +1,4 @@
+#include "kernels/cuda/kernels/launch.cuh"
 #include "kernels/cuda/kernels/moe_items.cuh"
 #include "kernels/cuda/kernels/moe_wgmma.h"
 #include "kernels/cuda/kernels/tensor_map.h"
@@ -23,6 +24,8 @@ struct MoeMaps {
 
 /// A block copies every kGatherBlocks-th row of an item, 16 bytes a thread.
 __global__ void gather_kernel(const __grid_constant__ MoeParams p, uint4* gathered) {
+  let_next_start();
+  wait_for_previous();
   const MoeItem item = item_at(p, static_cast<int32_t>(blockIdx.x));
   const int32_t pieces = p.width / 8;
   for (int32_t r = static_cast<int32_t>(blockIdx.y); r < item.count; r += kGatherBlocks) {
@@ -75,6 +78,7 @@ __global__ void __launch_bounds__(kWgmmaThreads, 2)
 #if HADAL_SM90A
   using S = WgmmaShape<kRows, kGateUp>;
   extern __shared__ char shared[];
+  wait_for_previous();
   const MoeItem item = item_at(p, static_cast<int32_t>(blockIdx.y));
   if (item.count == 0) return;
   const WgmmaRing<kRows, kGateUp> ring(shared);
@@ -95,6 +99,7 @@ __global__ void __launch_bounds__(kWgmmaThreads, 2)
     const WgmmaBoxes boxes{
         {row, row + (kGateUp ? place.up : kWgmmaOuts / 2)}, expert * place.columns, item.first};
     fill_tile<kRows, kGateUp>(ring, ring_place, routed ? maps.routed : maps.shared, maps.x, boxes, 0, steps);
+    let_next_start();
     return;
   }
   float sums[S::kProducts][S::kColumns / 2];
@@ -143,8 +148,7 @@ cudaError_t run(cudaStream_t stream, const MoeParams& p, const void* x) {
   constexpr int kColumns = kGateUp ? kWgmmaOuts / 2 : kWgmmaOuts;
   const int32_t columns = kGateUp ? p.inner : p.rows_cols;
   const dim3 grid((columns + kColumns - 1) / kColumns, p.max_items);
-  moe_wgmma_kernel<kGateUp><<<grid, kWgmmaThreads, kBytes, stream>>>(p, maps);
-  return cudaPeekAtLastError();
+  return launch_kernel<moe_wgmma_kernel<kGateUp>>(stream, {grid, kWgmmaThreads, kBytes}, p, maps);
 }
 
 }  // namespace
@@ -152,9 +156,8 @@ cudaError_t run(cudaStream_t stream, const MoeParams& p, const void* x) {
 int32_t moe_wgmma_shared_bytes() { return WgmmaShape<kRows, false>::kSharedBytes; }
 
 cudaError_t launch_moe_gather(cudaStream_t stream, const MoeParams& params, void* gathered) {
-  gather_kernel<<<dim3(params.max_items, kGatherBlocks), kGatherThreads, 0, stream>>>(
-      params, static_cast<uint4*>(gathered));
-  return cudaPeekAtLastError();
+  const LaunchShape shape{dim3(params.max_items, kGatherBlocks), kGatherThreads};
+  return launch_kernel<gather_kernel>(stream, shape, params, static_cast<uint4*>(gathered));
 }
 
 cudaError_t launch_moe_wgmma_gate_up(cudaStream_t stream, const MoeParams& params, const void* gathered) {

@@ -1,4 +1,5 @@
 #include "kernels/cuda/kernels/cache.cuh"
+#include "kernels/cuda/kernels/launch.cuh"
 #include "kernels/cuda/kernels/prologue.h"
 
 namespace hadal::cuda {
@@ -7,12 +8,25 @@ namespace {
 constexpr int kThreads = 256;
 constexpr int kGroups = kMaxPrologueNormCols / (kThreads * kGroup);
 
+/// What a thread needs of a norm's weights.
+using NormWeights = float[kGroups][kGroup];
+
+__device__ __forceinline__ void load_norm(const void* weight, DType dtype, int64_t cols, bool vector_row,
+                                          NormWeights& weights) {
+#pragma unroll
+  for (int g = 0; g < kGroups; ++g) {
+    const int64_t column = (int64_t{g} * kThreads + threadIdx.x) * kGroup;
+    const int count = static_cast<int>(max(int64_t{0}, min(int64_t{kGroup}, cols - column)));
+    load_group(dtype, weight, column, count, vector_row && count == kGroup, weights[g]);
+  }
+}
+
 /// The normalised row `x` (F32) goes to `to`, which may be a cache's record (fp8: divided by `scale`). The
 /// sum's order is that of rms_norm_kernel for up to 2,048 columns: the same bits as the op alone.
-__device__ __forceinline__ void norm_to(const float* x, int64_t cols, const void* weight, DType weight_dtype,
-                                        float eps, bool vector_row, void* to, int64_t to_first,
-                                        DType to_dtype, float scale, float* scratch) {
-  float v[kGroups][kGroup], weights[kGroups][kGroup];
+__device__ __forceinline__ void norm_to(const float* x, int64_t cols, const NormWeights& weights, float eps,
+                                        bool vector_row, void* to, int64_t to_first, DType to_dtype,
+                                        float scale, float* scratch) {
+  float v[kGroups][kGroup];
   float squares = 0;
 #pragma unroll
   for (int g = 0; g < kGroups; ++g) {
@@ -20,7 +34,6 @@ __device__ __forceinline__ void norm_to(const float* x, int64_t cols, const void
     const int count = static_cast<int>(max(int64_t{0}, min(int64_t{kGroup}, cols - column)));
     const bool vector = vector_row && count == kGroup;
     load_group(DType::kF32, x, column, count, vector, v[g]);
-    load_group(weight_dtype, weight, column, count, vector, weights[g]);
 #pragma unroll
     for (int i = 0; i < kGroup; ++i) squares = fmaf(v[g][i], v[g][i], squares);
   }
@@ -52,7 +65,13 @@ __global__ void __launch_bounds__(kThreads)
   __shared__ float scratch[32];
   const int64_t row = blockIdx.x;
   const int half = p.shape.rope / 2;
-  if (blockIdx.y == 0) {
+  const bool writes_cache = blockIdx.y == 0, norms_query = !writes_cache && p.q_lora > 0;
+  NormWeights weights;
+  let_next_start();
+  if (writes_cache) load_norm(p.kv_a_norm, p.norm_dtype, p.shape.kv_lora, vector_latent, weights);
+  if (norms_query) load_norm(p.q_a_norm, p.norm_dtype, p.q_lora, vector_query, weights);
+  wait_for_previous();
+  if (writes_cache) {
     const float* kv = static_cast<const float*>(p.kv.data) + row * p.kv.stride;
     char* record = cache_record(p.cache, p.slots[row]);
     const float* angles = p.rope_table + int64_t{p.positions[row]} * p.shape.rope;
@@ -65,14 +84,14 @@ __global__ void __launch_bounds__(kThreads)
       store_element(dtype, rope, at.a, cache_value(dtype, turned.x, p.cache.k_scale));
       store_element(dtype, rope, at.b, cache_value(dtype, turned.y, p.cache.k_scale));
     }
-    norm_to(kv, p.shape.kv_lora, p.kv_a_norm, p.norm_dtype, p.norm_eps, vector_latent, record, 0,
-            p.cache.dtype, p.cache.k_scale, scratch);
+    norm_to(kv, p.shape.kv_lora, weights, p.norm_eps, vector_latent, record, 0, p.cache.dtype,
+            p.cache.k_scale, scratch);
     return;
   }
-  if (p.q_lora > 0) {
+  if (norms_query) {
     const float* latent = static_cast<const float*>(p.q_latent.data) + row * p.q_latent.stride;
-    norm_to(latent, p.q_lora, p.q_a_norm, p.norm_dtype, p.norm_eps, vector_query, p.q_normed.data,
-            row * p.q_normed.stride, p.q_normed.dtype, 1.0f, scratch);
+    norm_to(latent, p.q_lora, weights, p.norm_eps, vector_query, p.q_normed.data, row * p.q_normed.stride,
+            p.q_normed.dtype, 1.0f, scratch);
     return;
   }
   const int index = static_cast<int>((blockIdx.y - 1) * kThreads + threadIdx.x);
@@ -89,6 +108,8 @@ __global__ void __launch_bounds__(kThreads)
 
 /// Grid (rows, blocks of pairs): the pairs of q's heads, then k's, then v's (which are not turned).
 __global__ void __launch_bounds__(kThreads) gqa_prologue_kernel(GqaPrologueArgs p) {
+  let_next_start();
+  wait_for_previous();
   const int64_t row = blockIdx.x;
   const int half = p.head_dim / 2;
   const int index = static_cast<int>(blockIdx.y * kThreads + threadIdx.x);
@@ -128,13 +149,13 @@ void launch_mla_prologue(cudaStream_t stream, const MlaPrologueArgs& args, bool 
   const int64_t pairs = int64_t{args.shape.heads} * (args.shape.rope / 2);
   const unsigned query_blocks = args.q_lora > 0 ? 1 : blocks_for(pairs);
   const dim3 grid(static_cast<unsigned>(args.x.rows), 1 + query_blocks);
-  mla_prologue_kernel<<<grid, kThreads, 0, stream>>>(args, vector_latent, vector_query);
+  launch_kernel<mla_prologue_kernel>(stream, {grid, kThreads}, args, vector_latent, vector_query);
 }
 
 void launch_gqa_prologue(cudaStream_t stream, const GqaPrologueArgs& args) {
   const int64_t pairs = int64_t{args.heads + 2 * args.kv_heads} * (args.head_dim / 2);
   const dim3 grid(static_cast<unsigned>(args.x.rows), blocks_for(pairs));
-  gqa_prologue_kernel<<<grid, kThreads, 0, stream>>>(args);
+  launch_kernel<gqa_prologue_kernel>(stream, {grid, kThreads}, args);
 }
 
 }  // namespace hadal::cuda

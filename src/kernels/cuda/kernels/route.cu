@@ -1,5 +1,6 @@
 #include <cuda_bf16.h>
 
+#include "kernels/cuda/kernels/launch.cuh"
 #include "kernels/cuda/kernels/moe_items.cuh"
 #include "kernels/cuda/kernels/route.h"
 #include "kernels/cuda/kernels/route_row.cuh"
@@ -16,6 +17,8 @@ __global__ void __launch_bounds__(kRouteWarps * 32)
   __shared__ RouteScratch<kPerLane> scratch[kRouteWarps];
   const int warp = threadIdx.x / 32;
   const auto row = static_cast<int32_t>(blockIdx.x) * kRouteWarps + warp;
+  let_next_start();
+  wait_for_previous();
   if (row < live_of(args.live_rows, static_cast<int32_t>(args.logits.rows)))
     route_row(args, row, scratch[warp]);
 }
@@ -39,14 +42,40 @@ __device__ __forceinline__ void widen(const uint4& bits, float (&out)[8]) {
   }
 }
 
-__device__ __forceinline__ void load_gate(const __nv_bfloat16* from, float (&out)[8]) {
-  widen(__ldg(reinterpret_cast<const uint4*>(from)), out);
-}
-__device__ __forceinline__ void load_gate(const float* from, float (&out)[8]) {
-  const float4 a = __ldg(reinterpret_cast<const float4*>(from));
-  const float4 b = __ldg(reinterpret_cast<const float4*>(from) + 1);
-  out[0] = a.x, out[1] = a.y, out[2] = a.z, out[3] = a.w;
-  out[4] = b.x, out[5] = b.y, out[6] = b.z, out[7] = b.w;
+/// Eight values of a row of the gate, as they are stored.
+template <typename Gate>
+struct GatePiece;
+template <>
+struct GatePiece<__nv_bfloat16> {
+  uint4 bits;
+  __device__ __forceinline__ void load(const __nv_bfloat16* from) {
+    bits = __ldg(reinterpret_cast<const uint4*>(from));
+  }
+  __device__ __forceinline__ void values(float (&out)[8]) const { widen(bits, out); }
+};
+template <>
+struct GatePiece<float> {
+  float4 a, b;
+  __device__ __forceinline__ void load(const float* from) {
+    a = __ldg(reinterpret_cast<const float4*>(from));
+    b = __ldg(reinterpret_cast<const float4*>(from) + 1);
+  }
+  __device__ __forceinline__ void values(float (&out)[8]) const {
+    out[0] = a.x, out[1] = a.y, out[2] = a.z, out[3] = a.w;
+    out[4] = b.x, out[5] = b.y, out[6] = b.z, out[7] = b.w;
+  }
+};
+
+/// The block's rows of the gate into L2, from column `first` on and 16 KiB at most: a row a warp. Both
+/// columns are multiples of 8.
+template <typename Gate>
+__device__ __forceinline__ void prefetch_gate(const Gate* gate, int32_t expert, int32_t experts,
+                                              int32_t first, int32_t cols) {
+  static_assert(kWarps == kExperts);
+  constexpr int64_t kMostBytes = 16384;
+  if (threadIdx.x % 32 != 0 || expert >= experts || first >= cols) return;
+  prefetch_l2(gate + int64_t{expert} * cols + first,
+              static_cast<uint32_t>(min(kMostBytes, int64_t{cols - first} * int64_t{sizeof(Gate)})));
 }
 
 /// Lane l ends with the sum over lanes of values[l].
@@ -78,24 +107,35 @@ __global__ void __launch_bounds__(kWarps * 32)
   const auto first_expert = static_cast<int32_t>(blockIdx.x) * kExperts;
   const auto experts = static_cast<int32_t>(args.logits.cols);
   const int32_t tokens = live_of(args.live_rows, static_cast<int32_t>(args.logits.rows)) - first_token;
-  if (tokens <= 0) return;  // the same for all blocks of the group
   const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
-
-  float sums[32] = {};  // [token][expert]
-  for (int32_t k = (warp * 32 + lane) * 8; k < cols; k += kWarps * 32 * 8) {
-    float w[kExperts][8];
+  GatePiece<Gate> pieces[kExperts];
+  const auto load = [&](int32_t k) {
 #pragma unroll
     for (int e = 0; e < kExperts; ++e)
-      load_gate(gate + int64_t{min(first_expert + e, experts - 1)} * cols + k, w[e]);
+      pieces[e].load(gate + int64_t{min(first_expert + e, experts - 1)} * cols + k);
+  };
+  const int32_t begin = static_cast<int32_t>(threadIdx.x) * 8;
+  constexpr bool kAhead = sizeof(Gate) == 2;  // float32 rows are too many registers to hold
+  if (kAhead && begin < cols) load(begin);
+  prefetch_gate(gate, first_expert + warp, experts, kAhead ? kWarps * 32 * 8 : 0, cols);
+  let_next_start();
+  wait_for_previous();
+  if (tokens <= 0) return;  // the same for all blocks of the group
+
+  float sums[32] = {};  // [token][expert]
+  for (int32_t k = begin; k < cols; k += kWarps * 32 * 8) {
+    if (!kAhead || k > begin) load(k);
 #pragma unroll
     for (int t = 0; t < kTokens; ++t) {
       if (t >= tokens) break;
       float values[8];
-      widen(__ldg(reinterpret_cast<const uint4*>(x + (first_token + t) * x_stride + k)), values);
+      widen(*reinterpret_cast<const uint4*>(x + (first_token + t) * x_stride + k), values);
 #pragma unroll
       for (int e = 0; e < kExperts; ++e) {
+        float w[8];
+        pieces[e].values(w);
 #pragma unroll
-        for (int i = 0; i < 8; ++i) sums[t * kExperts + e] = fmaf(w[e][i], values[i], sums[t * kExperts + e]);
+        for (int i = 0; i < 8; ++i) sums[t * kExperts + e] = fmaf(w[i], values[i], sums[t * kExperts + e]);
       }
     }
   }
@@ -125,10 +165,9 @@ cudaError_t run_router(cudaStream_t stream, const Mat& x, const WeightRef& gate,
   const auto tokens = static_cast<unsigned>(x.rows), experts = static_cast<unsigned>(args.logits.cols);
   const dim3 grid((experts + kExperts - 1) / kExperts, (tokens + kTokens - 1) / kTokens);
   const bool fused = x.rows <= kFusedTokens;
-  router_kernel<Gate, kPerLane><<<grid, kWarps * 32, 0, stream>>>(
-      static_cast<const __nv_bfloat16*>(x.data), x.stride, static_cast<const Gate*>(gate.data),
-      static_cast<int32_t>(x.cols), fused, args);
-  const cudaError_t error = cudaPeekAtLastError();
+  const cudaError_t error = launch_kernel<router_kernel<Gate, kPerLane>>(
+      stream, {grid, kWarps * 32}, static_cast<const __nv_bfloat16*>(x.data), x.stride,
+      static_cast<const Gate*>(gate.data), static_cast<int32_t>(x.cols), fused, args);
   return fused || error != cudaSuccess ? error : launch_route(stream, args);
 }
 
@@ -144,14 +183,10 @@ cudaError_t router_by_size(cudaStream_t stream, const Mat& x, const WeightRef& g
 
 cudaError_t launch_route(cudaStream_t stream, const RouteExpertsArgs& args) {
   const auto blocks = static_cast<unsigned>((args.logits.rows + kRouteWarps - 1) / kRouteWarps);
-  if (args.logits.cols <= kFewest * 32) {
-    route_kernel<kFewest><<<blocks, kRouteWarps * 32, 0, stream>>>(args);
-  } else if (args.logits.cols <= kFew * 32) {
-    route_kernel<kFew><<<blocks, kRouteWarps * 32, 0, stream>>>(args);
-  } else {
-    route_kernel<kMany><<<blocks, kRouteWarps * 32, 0, stream>>>(args);
-  }
-  return cudaPeekAtLastError();
+  const LaunchShape shape{blocks, kRouteWarps * 32};
+  if (args.logits.cols <= kFewest * 32) return launch_kernel<route_kernel<kFewest>>(stream, shape, args);
+  if (args.logits.cols <= kFew * 32) return launch_kernel<route_kernel<kFew>>(stream, shape, args);
+  return launch_kernel<route_kernel<kMany>>(stream, shape, args);
 }
 
 cudaError_t launch_router(cudaStream_t stream, const Mat& x, const WeightRef& gate,

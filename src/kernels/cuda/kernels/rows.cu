@@ -1,4 +1,5 @@
 #include "kernels/cuda/kernels/elements.cuh"
+#include "kernels/cuda/kernels/launch.cuh"
 #include "kernels/cuda/kernels/rows.h"
 
 namespace hadal::cuda {
@@ -9,6 +10,8 @@ constexpr int kThreads = 256;
 /// Grid: x = group columns, y = rows (strided, since y is limited to 65,535).
 template <RowOp kOp>
 __global__ void __launch_bounds__(kThreads) rows_kernel(RowsLaunch p) {
+  let_next_start();
+  wait_for_previous();
   const int64_t column = (int64_t{blockIdx.x} * blockDim.x + threadIdx.x) * kGroup;
   if (column >= p.out.cols) return;
   const int count = static_cast<int>(min(int64_t{kGroup}, p.out.cols - column));
@@ -36,9 +39,18 @@ __global__ void __launch_bounds__(1024) rms_norm_kernel(RmsNormArgs p, bool vect
   __shared__ float scratch[32];
   const int64_t row = blockIdx.x, cols = p.out.cols;
   const bool has_residual = p.residual.data != nullptr, has_x = p.x.data != nullptr;
-  constexpr bool kWeightsAhead =
-      kGroups <= 2;  // their latency hides behind the sum's; 4 groups lack registers
+  constexpr bool kWeightsAhead = kGroups <= 2;  // they are there when the rows come; 4 groups lack registers
   float v[kGroups][kGroup], weights[kWeightsAhead ? kGroups : 1][kGroup];
+  let_next_start();
+  if constexpr (kWeightsAhead) {
+#pragma unroll
+    for (int g = 0; g < kGroups; ++g) {
+      const int64_t column = (int64_t{g} * blockDim.x + threadIdx.x) * kGroup;
+      const int count = static_cast<int>(max(int64_t{0}, min(int64_t{kGroup}, cols - column)));
+      load_group(p.weight_dtype, p.weight, column, count, vector_rows && count == kGroup, weights[g]);
+    }
+  }
+  wait_for_previous();
   float squares = 0;
 #pragma unroll
   for (int g = 0; g < kGroups; ++g) {
@@ -63,7 +75,6 @@ __global__ void __launch_bounds__(1024) rms_norm_kernel(RmsNormArgs p, bool vect
         store_group(p.residual.dtype, p.residual.data, row * p.residual.stride + column, count, vector, v[g]);
       }
     }
-    if constexpr (kWeightsAhead) load_group(p.weight_dtype, p.weight, column, count, vector, weights[g]);
 #pragma unroll
     for (int i = 0; i < kGroup; ++i) squares = fmaf(v[g][i], v[g][i], squares);
   }
@@ -83,6 +94,8 @@ __global__ void __launch_bounds__(1024) rms_norm_kernel(RmsNormArgs p, bool vect
 }
 
 __global__ void __launch_bounds__(kThreads) rope_kernel(RopeArgs p) {
+  let_next_start();
+  wait_for_previous();
   const int64_t row = blockIdx.x;
   const int half = p.dim / 2;
   const int index = static_cast<int>(blockIdx.y * blockDim.x + threadIdx.x);  // of the pair
@@ -99,6 +112,8 @@ __global__ void __launch_bounds__(kThreads) rope_kernel(RopeArgs p) {
 }
 
 __global__ void __launch_bounds__(kThreads) take_tokens_kernel(TakeTokensArgs p) {
+  let_next_start();
+  wait_for_previous();
   const int64_t i = int64_t{blockIdx.x} * blockDim.x + threadIdx.x;
   if (i >= p.rows || p.from[i] < 0) return;
   p.token_ids[i] = max(p.sampled[p.from[i]], 0);
@@ -112,43 +127,44 @@ unsigned blocks_for(int64_t items, int64_t per_block) {
 
 void launch_rows(cudaStream_t stream, const RowsLaunch& launch) {
   const int64_t groups = (launch.out.cols + kGroup - 1) / kGroup;
-  const int threads = static_cast<int>(min(int64_t{kThreads}, (groups + 31) / 32 * 32));
+  const auto threads = static_cast<unsigned>(min(int64_t{kThreads}, (groups + 31) / 32 * 32));
   const dim3 grid(blocks_for(groups, threads), static_cast<unsigned>(min(launch.rows, int64_t{65535})));
+  const LaunchShape shape{grid, threads};
   switch (launch.op) {
     case RowOp::kCopy:
-      rows_kernel<RowOp::kCopy><<<grid, threads, 0, stream>>>(launch);
+      launch_kernel<rows_kernel<RowOp::kCopy>>(stream, shape, launch);
       break;
     case RowOp::kAdd:
-      rows_kernel<RowOp::kAdd><<<grid, threads, 0, stream>>>(launch);
+      launch_kernel<rows_kernel<RowOp::kAdd>>(stream, shape, launch);
       break;
     case RowOp::kSiluMul:
-      rows_kernel<RowOp::kSiluMul><<<grid, threads, 0, stream>>>(launch);
+      launch_kernel<rows_kernel<RowOp::kSiluMul>>(stream, shape, launch);
       break;
   }
 }
 
 void launch_rms_norm(cudaStream_t stream, const RmsNormArgs& args, bool vector) {
   const int64_t groups = (args.out.cols + kGroup - 1) / kGroup;
-  const int threads = static_cast<int>(min(int64_t{1024}, (groups + 31) / 32 * 32));
-  const auto rows = static_cast<unsigned>(args.out.rows);
+  const auto threads = static_cast<unsigned>(min(int64_t{1024}, (groups + 31) / 32 * 32));
+  const LaunchShape shape{static_cast<unsigned>(args.out.rows), threads};
   if (groups <= threads) {
-    rms_norm_kernel<1><<<rows, threads, 0, stream>>>(args, vector);
+    launch_kernel<rms_norm_kernel<1>>(stream, shape, args, vector);
   } else if (groups <= 2 * threads) {
-    rms_norm_kernel<2><<<rows, threads, 0, stream>>>(args, vector);
+    launch_kernel<rms_norm_kernel<2>>(stream, shape, args, vector);
   } else {
-    rms_norm_kernel<4><<<rows, threads, 0, stream>>>(args, vector);
+    launch_kernel<rms_norm_kernel<4>>(stream, shape, args, vector);
   }
 }
 
 void launch_rope(cudaStream_t stream, const RopeArgs& args) {
   const int64_t pairs = int64_t{args.heads} * (args.dim / 2);
-  const int threads = static_cast<int>(min(int64_t{kThreads}, (pairs + 31) / 32 * 32));
+  const auto threads = static_cast<unsigned>(min(int64_t{kThreads}, (pairs + 31) / 32 * 32));
   const dim3 grid(static_cast<unsigned>(args.x.rows), blocks_for(pairs, threads));
-  rope_kernel<<<grid, threads, 0, stream>>>(args);
+  launch_kernel<rope_kernel>(stream, {grid, threads}, args);
 }
 
 void launch_take_tokens(cudaStream_t stream, const TakeTokensArgs& args) {
-  take_tokens_kernel<<<blocks_for(args.rows, kThreads), kThreads, 0, stream>>>(args);
+  launch_kernel<take_tokens_kernel>(stream, {blocks_for(args.rows, kThreads), kThreads}, args);
 }
 
 }  // namespace hadal::cuda

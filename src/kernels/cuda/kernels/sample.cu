@@ -1,3 +1,5 @@
+#include "kernels/cuda/kernels/launch.cuh"
+#include "kernels/cuda/kernels/ptx.cuh"
 #include "kernels/cuda/kernels/sample.h"
 #include "kernels/cuda/kernels/sample_phases.cuh"
 
@@ -17,6 +19,8 @@ __global__ void __launch_bounds__(kSampleThreads, 2)
   __shared__ SampleShared shared;
   const int64_t r = blockIdx.y;
   const int part = static_cast<int>(blockIdx.x);
+  let_next_start();
+  wait_for_previous();
   const SampleRow row = args.rows[r];
   const RowScratch mine(scratch, r);
   if constexpr (kPhase == Phase::kScan) scan_phase(args, row, r, part, mine, shared);
@@ -48,6 +52,8 @@ __global__ void __launch_bounds__(kSampleThreads, 2)
   __shared__ SampleShared shared;
   const int64_t r = blockIdx.y;
   const int part = static_cast<int>(blockIdx.x);
+  let_next_start();
+  wait_for_previous();
   const SampleRow row = args.rows[r];
   const RowScratch mine(scratch, r);
   scan_phase(args, row, r, part, mine, shared);
@@ -84,26 +90,18 @@ bool sample_runs_clusters() {
 
 cudaError_t launch_sample_cluster(cudaStream_t stream, const SampleArgs& args, const SampleScratch& scratch) {
   const auto parts = static_cast<unsigned>(scratch.parts);
-  cudaLaunchAttribute cluster{};
-  cluster.id = cudaLaunchAttributeClusterDimension;
-  cluster.val.clusterDim = {parts, 1, 1};
-  cudaLaunchConfig_t config{};
-  config.gridDim = dim3(parts, static_cast<unsigned>(args.logits.rows));
-  config.blockDim = dim3(kSampleThreads);
-  config.stream = stream;
-  config.attrs = &cluster;
-  config.numAttrs = 1;
-  return cudaLaunchKernelEx(&config, sample_cluster_kernel, args, scratch);
+  const LaunchShape shape{dim3(parts, static_cast<unsigned>(args.logits.rows)), kSampleThreads, 0, parts};
+  return launch_kernel<sample_cluster_kernel>(stream, shape, args, scratch);
 }
 
 void launch_sample_phases(cudaStream_t stream, const SampleArgs& args, const SampleScratch& scratch) {
   const auto rows = static_cast<unsigned>(args.logits.rows);
   const dim3 grid(static_cast<unsigned>(scratch.parts), rows);
-  sample_phase_kernel<Phase::kScan><<<grid, kSampleThreads, 0, stream>>>(args, scratch);
-  sample_phase_kernel<Phase::kWeigh><<<grid, kSampleThreads, 0, stream>>>(args, scratch);
-  sample_phase_kernel<Phase::kCollect><<<grid, kSampleThreads, 0, stream>>>(args, scratch);
-  sample_phase_kernel<Phase::kFinish><<<dim3(1, rows), kSampleThreads, 0, stream>>>(args, scratch);
-  sample_phase_kernel<Phase::kRank><<<grid, kSampleThreads, 0, stream>>>(args, scratch);
+  launch_kernel<sample_phase_kernel<Phase::kScan>>(stream, {grid, kSampleThreads}, args, scratch);
+  launch_kernel<sample_phase_kernel<Phase::kWeigh>>(stream, {grid, kSampleThreads}, args, scratch);
+  launch_kernel<sample_phase_kernel<Phase::kCollect>>(stream, {grid, kSampleThreads}, args, scratch);
+  launch_kernel<sample_phase_kernel<Phase::kFinish>>(stream, {dim3(1, rows), kSampleThreads}, args, scratch);
+  launch_kernel<sample_phase_kernel<Phase::kRank>>(stream, {grid, kSampleThreads}, args, scratch);
 }
 
 }  // namespace hadal::cuda
