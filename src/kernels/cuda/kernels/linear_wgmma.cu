@@ -44,15 +44,21 @@ template <int kRows, bool kSilu>
 __device__ __forceinline__ void fill_ring(const WgmmaRing<kRows, kSilu>& ring, const CUtensorMap& weight,
                                           const CUtensorMap& x, const Tiling& tiling, int32_t begin,
                                           int32_t end) {
-  WgmmaPlace<WgmmaShape<kRows, kSilu>::kStages> place;
-  const auto blocks = static_cast<int32_t>(gridDim.x) / tiling.split;
-  for (int32_t id = static_cast<int32_t>(blockIdx.x) / tiling.split; id < tiling.row_tiles * tiling.out_tiles;
-       id += blocks) {
+  const auto boxes_of = [&](int32_t id) {
     const TileIndex tile = tile_index(id, tiling);
     const int32_t out = tile.out * (kSilu ? kOuts / 2 : kOuts);
-    const WgmmaBoxes boxes{{out, kSilu ? tiling.outs + out : out + kOuts / 2}, 0, tile.row * kRows};
-    fill_tile<kRows, kSilu>(ring, place, weight, x, boxes, begin, end);
+    return WgmmaBoxes{{out, kSilu ? tiling.outs + out : out + kOuts / 2}, 0, tile.row * kRows};
+  };
+  const auto blocks = static_cast<int32_t>(gridDim.x) / tiling.split;
+  int32_t id = static_cast<int32_t>(blockIdx.x) / tiling.split;  // every block has a tile
+  TileFiller<kRows, kSilu> filler{ring, weight, x};
+  int32_t ahead = filler.begin_weights(boxes_of(id), begin, end);
+  wait_for_previous();
+  for (; id < tiling.row_tiles * tiling.out_tiles; id += blocks) {
+    filler.fill(boxes_of(id), begin, end, ahead);
+    ahead = 0;
   }
+  let_next_start();
 }
 
 /// Where a column of the product goes.
@@ -180,11 +186,15 @@ __global__ void __launch_bounds__(kThreads, wgmma_blocks_per_sm(kRows))
   const auto blocks = static_cast<int32_t>(gridDim.x) / tiling.split;
   const int32_t first = static_cast<int32_t>(blockIdx.x) / tiling.split;
 
-  wait_for_previous();
   if (warp == kWgmmaMultipliers) {
-    if (threadIdx.x % 32 == 0) fill_ring(ring, weight, x, tiling, begin, end);
+    if (threadIdx.x % 32 == 0) {
+      fill_ring(ring, weight, x, tiling, begin, end);
+    } else {
+      wait_for_previous();
+    }
     __syncwarp();
   } else {
+    wait_for_previous();  // it may still read what is stored here
     WgmmaPlace<S::kStages> place;
     float sums[S::kProducts][S::kColumns / 2];
     for (int32_t id = first; id < tiling.row_tiles * tiling.out_tiles; id += blocks) {
@@ -198,7 +208,6 @@ __global__ void __launch_bounds__(kThreads, wgmma_blocks_per_sm(kRows))
       }
     }
   }
-  let_next_start();
   if (tiling.split == 1) return;
   const cooperative_groups::cluster_group cluster = cooperative_groups::this_cluster();
   cluster.sync();
@@ -222,8 +231,8 @@ cudaError_t launch(cudaStream_t stream, const LinearParams& p, WgmmaPlan plan) {
   const Tiling tiling{(p.rows + kRows - 1) / kRows, (p.outs + kTileOuts - 1) / kTileOuts, plan.split, p.outs};
   const int32_t tiles = tiling.row_tiles * tiling.out_tiles;
   const int32_t blocks = plan.split > 1 ? tiles * plan.split : min(tiles, plan.blocks);
-  const LaunchShape shape{static_cast<unsigned int>(blocks), kThreads, S::kSharedBytes,
-                          static_cast<unsigned int>(plan.split)};
+  const LaunchShape shape{dim3(static_cast<unsigned>(blocks)), kThreads, S::kSharedBytes,
+                          static_cast<unsigned>(plan.split)};
   return launch_kernel<wgmma_kernel<kRows, kSilu>>(stream, shape, p, weight, x, tiling);
 }
 

@@ -78,12 +78,12 @@ __global__ void __launch_bounds__(kWgmmaThreads, 2)
 #if HADAL_SM90A
   using S = WgmmaShape<kRows, kGateUp>;
   extern __shared__ char shared[];
-  wait_for_previous();
-  const MoeItem item = item_at(p, static_cast<int32_t>(blockIdx.y));
-  if (item.count == 0) return;
   const WgmmaRing<kRows, kGateUp> ring(shared);
   if (threadIdx.x == 0) ring.init();
   __syncthreads();
+  wait_for_previous();
+  const MoeItem item = item_at(p, static_cast<int32_t>(blockIdx.y));
+  if (item.count == 0) return;
 
   const bool routed = item.expert < p.routed.count;
   const int32_t expert = routed ? item.expert : item.expert - p.routed.count;
@@ -91,17 +91,18 @@ __global__ void __launch_bounds__(kWgmmaThreads, 2)
   const int32_t column = static_cast<int32_t>(blockIdx.x) * (kGateUp ? kWgmmaOuts / 2 : kWgmmaOuts);
   const int32_t steps = (kGateUp ? p.width : p.inner) / kWgmmaDepth;
   const int warp = static_cast<int>(threadIdx.x) / 32, group = warp / 4;
-  WgmmaPlace<S::kStages> ring_place;
 
   if (warp == kWgmmaMultipliers) {
     if (threadIdx.x % 32 != 0) return;
     const int32_t row = expert * place.rows + (kGateUp ? 0 : p.rows_first) + column;
     const WgmmaBoxes boxes{
         {row, row + (kGateUp ? place.up : kWgmmaOuts / 2)}, expert * place.columns, item.first};
-    fill_tile<kRows, kGateUp>(ring, ring_place, routed ? maps.routed : maps.shared, maps.x, boxes, 0, steps);
+    TileFiller<kRows, kGateUp> filler{ring, routed ? maps.routed : maps.shared, maps.x};
+    filler.fill(boxes, 0, steps, 0);
     let_next_start();
     return;
   }
+  WgmmaPlace<S::kStages> ring_place;
   float sums[S::kProducts][S::kColumns / 2];
   multiply_tile<kRows, kGateUp>(ring, ring_place, group, steps, sums);
   if constexpr (kGateUp) {
@@ -148,7 +149,7 @@ cudaError_t run(cudaStream_t stream, const MoeParams& p, const void* x) {
   constexpr int kColumns = kGateUp ? kWgmmaOuts / 2 : kWgmmaOuts;
   const int32_t columns = kGateUp ? p.inner : p.rows_cols;
   const dim3 grid((columns + kColumns - 1) / kColumns, p.max_items);
-  return launch_kernel<moe_wgmma_kernel<kGateUp>>(stream, {grid, kWgmmaThreads, kBytes}, p, maps);
+  return launch_kernel<moe_wgmma_kernel<kGateUp>>(stream, LaunchShape{grid, kWgmmaThreads, kBytes}, p, maps);
 }
 
 }  // namespace
@@ -156,7 +157,7 @@ cudaError_t run(cudaStream_t stream, const MoeParams& p, const void* x) {
 int32_t moe_wgmma_shared_bytes() { return WgmmaShape<kRows, false>::kSharedBytes; }
 
 cudaError_t launch_moe_gather(cudaStream_t stream, const MoeParams& params, void* gathered) {
-  const LaunchShape shape{dim3(params.max_items, kGatherBlocks), kGatherThreads};
+  const LaunchShape shape{dim3(static_cast<unsigned>(params.max_items), kGatherBlocks), kGatherThreads};
   return launch_kernel<gather_kernel>(stream, shape, params, static_cast<uint4*>(gathered));
 }
 

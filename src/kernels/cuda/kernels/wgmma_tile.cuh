@@ -75,23 +75,45 @@ struct WgmmaBoxes {
 
 /// One thread: has the tiles of steps [begin, end) copied as places become free.
 template <int kRows, bool kSilu>
-__device__ __forceinline__ void fill_tile(const WgmmaRing<kRows, kSilu>& ring,
-                                          WgmmaPlace<WgmmaShape<kRows, kSilu>::kStages>& place,
-                                          const CUtensorMap& weight, const CUtensorMap& x,
-                                          const WgmmaBoxes& boxes, int32_t begin, int32_t end) {
+struct TileFiller {
   using S = WgmmaShape<kRows, kSilu>;
-  for (int32_t step = begin; step < end; ++step) {
-    barrier_wait(ring.emptied + place.stage, place.parity ^ 1);
-    uint64_t* const filled = ring.filled + place.stage;
-    const int32_t column = step * kWgmmaDepth;
-    barrier_arrive_expecting(filled, S::kStageBytes);
-    copy_box(ring.weight(place.stage), weight, boxes.weight_row[0], boxes.weight_column + column, filled);
-    copy_box(ring.weight(place.stage) + S::kWeightBytes / 2, weight, boxes.weight_row[1],
-             boxes.weight_column + column, filled);
-    copy_box(ring.x(place.stage), x, boxes.x_row, column, filled);
-    place.advance();
+  const WgmmaRing<kRows, kSilu>& ring;
+  const CUtensorMap& weight;
+  const CUtensorMap& x;
+  WgmmaPlace<S::kStages> place{};
+
+  /// The weights of the first steps, which fill the ring: no kernel writes them, so they need not wait for
+  /// any.
+  __device__ __forceinline__ int32_t begin_weights(const WgmmaBoxes& boxes, int32_t begin,
+                                                   int32_t end) const {
+    const int32_t ahead = min(end - begin, S::kStages);
+    for (int32_t i = 0; i < ahead; ++i) {
+      barrier_arrive_expecting(ring.filled + i, S::kStageBytes);
+      copy_weight(boxes, i, begin + i);
+    }
+    return ahead;
   }
-}
+  /// The rest; `ahead` steps' weights are under way.
+  __device__ __forceinline__ void fill(const WgmmaBoxes& boxes, int32_t begin, int32_t end, int32_t ahead) {
+    for (int32_t step = begin; step < end; ++step) {
+      if (step >= begin + ahead) {
+        barrier_wait(ring.emptied + place.stage, place.parity ^ 1);
+        barrier_arrive_expecting(ring.filled + place.stage, S::kStageBytes);
+        copy_weight(boxes, place.stage, step);
+      }
+      copy_box(ring.x(place.stage), x, boxes.x_row, step * kWgmmaDepth, ring.filled + place.stage);
+      place.advance();
+    }
+  }
+
+ private:
+  __device__ __forceinline__ void copy_weight(const WgmmaBoxes& boxes, int stage, int32_t step) const {
+    const int32_t column = boxes.weight_column + step * kWgmmaDepth;
+    copy_box(ring.weight(stage), weight, boxes.weight_row[0], column, ring.filled + stage);
+    copy_box(ring.weight(stage) + S::kWeightBytes / 2, weight, boxes.weight_row[1], column,
+             ring.filled + stage);
+  }
+};
 
 /// The products of one tile's `steps` steps, by one warpgroup (`group` 0 or 1).
 template <int kRows, bool kSilu>
