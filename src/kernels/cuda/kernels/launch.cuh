@@ -30,19 +30,13 @@ struct LaunchShape {
   unsigned cluster = 1;  // blocks of a cluster along x (sm_90)
 };
 
-/// Whether the loaded code of the kernel waits (code for older GPUs has no such instruction). Prepares it:
-/// SMs divide their memory into L1 and shared for all blocks that run side by side, so kernels that are to
-/// overlap ask for the same division.
+/// Whether the loaded code of the kernel waits (code for older GPUs has no such instruction).
 template <auto kKernel>
 bool overlaps_previous() {
   static const bool overlaps = [] {
     cudaFuncAttributes attributes{};
-    if (!kOverlapKernels || cudaFuncGetAttributes(&attributes, kKernel) != cudaSuccess ||
-        attributes.ptxVersion < 90) {
-      return false;
-    }
-    return cudaFuncSetAttribute(kKernel, cudaFuncAttributePreferredSharedMemoryCarveout,
-                                cudaSharedmemCarveoutMaxShared) == cudaSuccess;
+    return kOverlapKernels && cudaFuncGetAttributes(&attributes, kKernel) == cudaSuccess &&
+           attributes.ptxVersion >= 90;
   }();
   return overlaps;
 }

@@ -80,19 +80,6 @@ struct Run<WeightFormat::kAwqGemm> {
   }
 };
 
-/// The block's first rows into L2, some for each warp. Blocks that cannot start before the kernel does (two
-/// fit an SM) have nothing to gain.
-template <int kRows>
-__device__ __forceinline__ void prefetch_weight(const LinearParams& p, int32_t row0, int32_t row_bytes) {
-  constexpr int32_t kMostBytes = (64 << 10) / kWarps;
-  constexpr unsigned kFirstBlocks = 288;
-  const int32_t row = row0 + static_cast<int32_t>(threadIdx.x) / 32 * (kRows / kWarps);
-  if (blockIdx.x >= kFirstBlocks || threadIdx.x % 32 != 0 || row >= p.outs) return;
-  const int32_t rows = min(kRows / kWarps, p.outs - row);
-  prefetch_l2(static_cast<const char*>(p.weight.data) + int64_t{row} * row_bytes,
-              static_cast<uint32_t>(min(int64_t{rows} * row_bytes, int64_t{kMostBytes})));
-}
-
 template <WeightFormat kFormat, int kTokenTiles, int kRowTiles>
 __global__ void __launch_bounds__(kWarps * 32, 2) skinny_kernel(const __grid_constant__ LinearParams p) {
   constexpr int kColumns = Run<kFormat>::kColumns;
@@ -109,41 +96,49 @@ __global__ void __launch_bounds__(kWarps * 32, 2) skinny_kernel(const __grid_con
   const int32_t begin = chunks * warp / kWarps, end = chunks * (warp + 1) / kWarps;
   const auto* x = static_cast<const __nv_bfloat16*>(p.x);
 
+  // What chunk c brings is kept in slot c % kUnroll: a slot is filled again as soon as it has been used, so
+  // that loads never stand still. Of x only as much as registers hold; else it is read when it is used.
+  constexpr int kPieces = kColumns / 8;
+  constexpr bool kHoldsX = kPieces * kTokenTiles * kUnroll <= 8;
   Run<kFormat> run[kUnroll][kRowTiles][2];
-  const auto load = [&](int32_t chunk) {
+  uint4 held[kHoldsX ? kUnroll : 1][kPieces][kTokenTiles];
+  const auto load_weights = [&](int32_t chunk, Run<kFormat>(&to)[kRowTiles][2]) {
 #pragma unroll
-    for (int u = 0; u < kUnroll; ++u) {
-      if (chunk + u >= end) break;
-      const int32_t k = (chunk + u) * kChunk + t * kColumns;
+    for (int m = 0; m < kRowTiles; ++m) {
 #pragma unroll
-      for (int m = 0; m < kRowTiles; ++m) {
+      for (int half = 0; half < 2; ++half)
+        to[m][half].load(p, min(row0 + 16 * m + 8 * half + g, p.outs - 1), chunk * kChunk + t * kColumns);
+    }
+  };
+  const auto load_x = [&](int32_t chunk, uint4(&to)[kPieces][kTokenTiles]) {
 #pragma unroll
-        for (int half = 0; half < 2; ++half) {
-          run[u][m][half].load(p, min(row0 + 16 * m + 8 * half + g, p.outs - 1), k);
-        }
+    for (int i = 0; i < kPieces; ++i) {
+#pragma unroll
+      for (int n = 0; n < kTokenTiles; ++n) {
+        const int32_t token = 8 * n + g;
+        const __nv_bfloat16* from = x + token * p.x_stride + chunk * kChunk + t * kColumns + 8 * i;
+        to[i][n] = token < p.rows ? *reinterpret_cast<const uint4*>(from) : make_uint4(0, 0, 0, 0);
       }
     }
   };
-  load(begin);
-  prefetch_weight<kRows>(p, row0, chunks * 64);
-  wait_for_previous();
-
-  float sum[kRowTiles][kTokenTiles][4] = {};
-  for (int32_t chunk = begin; chunk < end; chunk += kUnroll) {
-    if (chunk > begin) load(chunk);
+  const auto each_slot = [&](int32_t chunk, const auto& take) {
 #pragma unroll
     for (int u = 0; u < kUnroll; ++u) {
       if (chunk + u >= end) break;
-      const int32_t k = (chunk + u) * kChunk + t * kColumns;
+      take(u);
+    }
+  };
+  each_slot(begin, [&](int u) { load_weights(begin + u, run[u]); });
+  wait_for_previous();
+  if constexpr (kHoldsX) each_slot(begin, [&](int u) { load_x(begin + u, held[u]); });
+
+  float sum[kRowTiles][kTokenTiles][4] = {};
+  for (int32_t chunk = begin; chunk < end; chunk += kUnroll) {
+    each_slot(chunk, [&](int u) {
+      uint4(&tokens)[kPieces][kTokenTiles] = held[kHoldsX ? u : 0];
+      if constexpr (!kHoldsX) load_x(chunk + u, tokens);
 #pragma unroll
-      for (int i = 0; i < kColumns / 8; ++i) {  // eight columns of each lane: two products
-        uint4 b[kTokenTiles];
-#pragma unroll
-        for (int n = 0; n < kTokenTiles; ++n) {
-          const int32_t token = 8 * n + g;
-          b[n] = token < p.rows ? *reinterpret_cast<const uint4*>(x + token * p.x_stride + k + 8 * i)
-                                : make_uint4(0, 0, 0, 0);
-        }
+      for (int i = 0; i < kPieces; ++i) {  // eight columns of each lane: two products
 #pragma unroll
         for (int m = 0; m < kRowTiles; ++m) {
           uint32_t upper[4], lower[4];  // rows g and g + 8
@@ -153,12 +148,16 @@ __global__ void __launch_bounds__(kWarps * 32, 2) skinny_kernel(const __grid_con
           const uint32_t a1[4] = {upper[2], lower[2], upper[3], lower[3]};
 #pragma unroll
           for (int n = 0; n < kTokenTiles; ++n) {
-            mma_bf16(sum[m][n], a0, b[n].x, b[n].y);
-            mma_bf16(sum[m][n], a1, b[n].z, b[n].w);
+            mma_bf16(sum[m][n], a0, tokens[i][n].x, tokens[i][n].y);
+            mma_bf16(sum[m][n], a1, tokens[i][n].z, tokens[i][n].w);
           }
         }
       }
-    }
+      const int32_t next = chunk + kUnroll + u;
+      if (next >= end) return;
+      load_weights(next, run[u]);
+      if constexpr (kHoldsX) load_x(next, held[u]);
+    });
   }
 
   let_next_start();

@@ -193,19 +193,6 @@ struct SkinnyProduct {
     if (steps.count > 0) issue_weights(0, steps.begin);
   }
 
-  /// The block's first rows into L2, as many of `row_bytes` as `bytes` hold: a few for each warp.
-  __device__ __forceinline__ void prefetch(int32_t row_bytes, int32_t bytes) const {
-    constexpr int kPartRows = kTiles / kParts * 16;
-    const int lane = threadIdx.x % 32, g = lane / 4, t = lane % 4;
-    const int row = lane * kSkinnyWarps + static_cast<int>(threadIdx.x) / 32;
-#pragma unroll
-    for (int i = 0; i < kParts; ++i) {
-      if (row / kPartRows != i || row >= bytes / row_bytes) continue;
-      prefetch_l2(rows[i].values - 16 * t + int64_t{row % kPartRows - g} * facts.row_bytes,
-                  static_cast<uint32_t>(row_bytes));
-    }
-  }
-
   __device__ __forceinline__ void multiply(int stage, const SpanScales<kFormat, kTiles, kParts>& scales,
                                            float (&sums)[kTiles][kColumns][4]) const {
 #pragma unroll
@@ -257,7 +244,7 @@ struct SkinnyProduct {
       if (step + kStages < end) {
         issue_weights(stage, step + kStages);
         issue_tokens(stage, step + kStages);
-      } else {
+      } else if (step + kStages == end) {
         let_next_start();
       }
       copy_async_commit();

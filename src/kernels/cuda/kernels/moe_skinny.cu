@@ -14,16 +14,6 @@ using GateUp = SkinnyProduct<kFormat, 2 * kGateTiles, 2, kColumns, kDepth>;
 template <WeightFormat kFormat, int kColumns>
 using Down = SkinnyProduct<kFormat, kDownTiles, 1, kColumns, kStages>;
 
-/// What a block brings into L2 while it waits; together less than L2 holds. Where there are routed experts,
-/// the blocks that know their weights are few.
-constexpr int32_t kPrefetchBytes = 64 << 10;
-
-/// Whether the block is among those that can start while the kernel before still runs.
-__device__ __forceinline__ bool starts_early() {
-  constexpr unsigned kFirstBlocks = 432;  // three on each multiprocessor
-  return blockIdx.y * gridDim.x + blockIdx.x < kFirstBlocks;
-}
-
 /// Blocks that fit a multiprocessor of Hopper with that much shared memory each; bounds the registers.
 constexpr int blocks_for(int bytes) { return bytes <= 73 * 1024 ? 3 : bytes <= 113 * 1024 ? 2 : 1; }
 
@@ -64,13 +54,7 @@ __global__ void __launch_bounds__(kSkinnyThreads,
       rows, facts, token, valid, (item.count + 7) / 8, shared};
   const WarpSteps steps = warp_steps(p.width / kSpanValues<kFormat>, threadIdx.x / 32);
   product.begin(steps);
-  if (known) {
-    if (starts_early()) {
-      product.prefetch(p.width / kSpanValues<kFormat> * 64,
-                       p.routed.count > 0 ? 2 * kPrefetchBytes : kPrefetchBytes);
-    }
-    wait_for_previous();
-  }
+  if (known) wait_for_previous();
 #pragma unroll
   for (int n = 0; n < kColumns; ++n) {
     const int64_t at = row[n] * p.x_stride + t * kPieceValues<kFormat>;
@@ -131,10 +115,7 @@ __global__ void __launch_bounds__(kSkinnyThreads, blocks_for(Down<kFormat, kColu
   float sums[kDownTiles][kColumns][4] = {};
   const WarpSteps steps = warp_steps(p.inner / kSpanValues<kFormat>, threadIdx.x / 32);
   product.begin(steps);
-  if (known) {
-    if (starts_early()) product.prefetch(p.inner / kSpanValues<kFormat> * 64, kPrefetchBytes);
-    wait_for_previous();
-  }
+  if (known) wait_for_previous();
   product.run(steps, sums);
   __syncthreads();
   product.put_sums(sums);

@@ -198,7 +198,7 @@ __device__ __forceinline__ void run_slots(char* shared, Slots& slots, const MoeP
       issue_weights<kFormat>(shared, stage, ahead);
       issue_token<kFormat>(shared, stage, ahead);
       ahead.advance();
-    } else {
+    } else if (i + kDepth == total) {
       let_next_start();
     }
     copy_async_commit();
