@@ -80,6 +80,11 @@ void add_sharing_options(OptionTable& table, EngineConfig& config) {
   table.option("--kv-cache-metrics", &config.kv_cache_metrics,
                "histograms of cache blocks' lives in /metrics");
   table.option(
+      "--expert-load-metrics", &config.expert_load_metrics,
+      "routed experts' load in /metrics: of each expert, of each layer, or not at all; auto: of each "
+      "expert up to 4,096 series",
+      {"auto", "experts", "layers", "off"});
+  table.option(
       "--step-timeout", &config.step_timeout_s,
       "seconds after which a step counts as hung: its requests fail and the server exits 1; 0: never");
 }

@@ -123,6 +123,8 @@ class Engine {
   virtual void reset_prefix_cache() = 0;
 
   virtual EngineStats stats() const = 0;
+  /// Any thread. How often each routed expert has been chosen; a copy, so for scrapes and not for steps.
+  virtual ExpertLoad expert_load() const { return {}; }
   virtual const RunnerInfo& runner_info() const = 0;
   /// Not ok after the engine died (a step failed in a way that cannot be contained).
   virtual Status health() const = 0;

@@ -46,6 +46,7 @@ struct EngineConfig {
   bool enable_prefix_caching = true;
   bool exact = false;
   bool kv_cache_metrics = false;
+  std::string expert_load_metrics = "auto";  // auto, experts, layers, off (server/expert_metrics.h)
   double step_timeout_s = 0.0;
 
   int32_t chunk = 0;                  // eval only
