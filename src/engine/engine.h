@@ -77,6 +77,7 @@ class EngineObserver {
  public:
   virtual ~EngineObserver() = default;
   virtual void on_step(int32_t tokens, double seconds) {}
+  virtual void on_step_gap(const StepGap& gap) {}  // where the runner measures it
   virtual void on_block_life(const BlockLifeEvent& event) {}
   virtual void on_tenant_first_token(const std::string& tenant, double seconds_since_arrival) {}
   virtual void on_first_token(double seconds_since_arrival) {}

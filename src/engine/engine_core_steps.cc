@@ -134,6 +134,7 @@ void EngineCore::collect_step() {
   last_collect_ = clock_.now();
   measure(flight.step, seconds);
   observer_->on_step(flight.step.tokens, seconds);
+  if (result->gap) observer_->on_step_gap(*result->gap);
   for (const CommittedStep::Part& part : flight.step.parts) advance(part);
   for (size_t i = 0; i < flight.step.results.size(); ++i)
     take_result(flight.step.plan.id, flight.step.results[i], result->rows[i]);

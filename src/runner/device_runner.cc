@@ -103,6 +103,9 @@ Status DeviceRunner::make_buffers() {
     ASSIGN_OR_RETURN(marks.started, device_->create_event());
     ASSIGN_OR_RETURN(marks.done, device_->create_event());
   }
+  if (options_.measure_gaps) {
+    ASSIGN_OR_RETURN(gaps_, StepGaps::create(*device_, depth_));
+  }
   if (pads(*device_, options_)) graphs_ = StepGraphs(step_buckets(largest_bucket(options_)));
   return OkStatus();
 }

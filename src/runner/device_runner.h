@@ -25,6 +25,8 @@ struct DeviceRunnerOptions {
   /// Decode steps are padded to their bucket even where they are not captured: what a graph computes, op by
   /// op (tests).
   bool pad_to_bucket = false;
+  bool measure_gaps = false;    // StepResult::gap
+  int32_t steps_in_flight = 0;  // at most so many; 0: as many as the device takes (tests)
   ModelOptions model;
 };
 

@@ -5,6 +5,7 @@
 #include <array>
 #include <deque>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "base/clock.h"
@@ -14,6 +15,7 @@
 #include "runner/device_runner.h"
 #include "runner/expert_load.h"
 #include "runner/sampler.h"
+#include "runner/step_gaps.h"
 #include "runner/step_graphs.h"
 #include "runner/token_sources.h"
 
@@ -36,6 +38,7 @@ struct Launched {
   std::vector<size_t> result_of;        // plan row -> index into rows
   std::vector<LogitRow> wanted;         // those to sample first
   std::vector<const StepRow*> sampled;  // while it is launched
+  bool decodes = false;                 // has output rows
   bool counts_experts = false;
   MonotonicTime started;
 };
@@ -85,6 +88,7 @@ class DeviceRunner final : public Runner {
   std::unique_ptr<Sampler> sampler_;
   std::unique_ptr<TokenSources> sources_;
   std::unique_ptr<ExpertLoadMeter> experts_;
+  std::optional<StepGaps> gaps_;  // where they are measured
   StepGraphs graphs_;
   Buffer logits_;
   struct Marks {

@@ -62,6 +62,7 @@ StatusOr<std::unique_ptr<Runner>> load_runner(const EngineConfig& options, Loade
   // a sequence that recomputes has two rows in a step
   runner.max_rows = 2 * options.max_num_seqs;
   runner.enforce_eager = options.enforce_eager;
+  runner.measure_gaps = options.measure_step_gaps;
   runner.max_cudagraph_capture_size = options.max_cudagraph_capture_size != 0
                                           ? options.max_cudagraph_capture_size
                                           : std::min(options.max_num_seqs, 512);

@@ -50,6 +50,7 @@ struct EngineConfig {
   double step_timeout_s = 0.0;
 
   int32_t chunk = 0;                  // eval only
+  bool measure_step_gaps = false;     // bench only: EngineObserver::on_step_gap
   bool return_prompt_logits = false;  // eval only: room for the logits of every row of a step
   int32_t threads = 0;
   std::string cpu_isa;

@@ -140,6 +140,10 @@ int32_t event_record(BackendDevice* device, BackendStream*, BackendEvent* event,
 int32_t event_wait(BackendDevice* device, BackendEvent* event, BackendError* error) {
   return wait_until(self(device), self(event).mark, error);
 }
+int32_t event_passed(BackendDevice* device, BackendEvent* event, int32_t* passed, BackendError*) {
+  *passed = self(device).passed(self(event).mark) ? 1 : 0;
+  return 0;
+}
 int32_t event_elapsed(BackendDevice*, BackendEvent* from, BackendEvent* to, double* seconds, BackendError*) {
   *seconds = std::chrono::duration<double>(self(to).time - self(from).time).count();
   return 0;
@@ -201,6 +205,7 @@ const BackendApi& table() {
       .event_destroy = event_destroy,
       .event_record = event_record,
       .event_wait = event_wait,
+      .event_passed = event_passed,
       .event_elapsed = event_elapsed,
       .graph_begin = graph_begin,
       .graph_end = graph_end,

@@ -69,6 +69,7 @@ class DeferredDevice {
   Status run_until(uint64_t mark);
   Status run_all() { return run_until(pushed_); }
   uint64_t pushed() const { return pushed_; }
+  bool passed(uint64_t mark) const { return done_ >= mark; }
   int64_t queued() const { return static_cast<int64_t>(queue_.size()); }
 
   Status copy(void* to, const void* from, uint64_t bytes, CopyKind kind);
