@@ -9,9 +9,10 @@ namespace hadal {
 namespace {
 
 /// Without events a launched step could not be waited for alone.
-int32_t depth_of(const Device& device) {
+int32_t depth_of(const Device& device, const DeviceRunnerOptions& options) {
   if (device.api().event_create == nullptr) return 1;
-  return std::clamp(device.facts().steps_in_flight, 1, DeviceRunner::kMaxStepsInFlight);
+  const int32_t possible = std::clamp(device.facts().steps_in_flight, 1, DeviceRunner::kMaxStepsInFlight);
+  return options.steps_in_flight > 0 ? std::min(possible, options.steps_in_flight) : possible;
 }
 
 bool pads(const Device& device, const DeviceRunnerOptions& options) {
@@ -26,7 +27,7 @@ int32_t largest_bucket(const DeviceRunnerOptions& options) {
 }  // namespace
 
 DeviceRunner::DeviceRunner(std::shared_ptr<Device> device, const DeviceRunnerOptions& options)
-    : device_(std::move(device)), options_(options), depth_(depth_of(*device_)) {}
+    : device_(std::move(device)), options_(options), depth_(depth_of(*device_, options)) {}
 
 /// Steps in flight read and write memory that is about to go.
 DeviceRunner::~DeviceRunner() {
