@@ -60,11 +60,25 @@ class DeviceRunner final : public Runner {
  private:
   // making
   Status load_model(const ModelConfig& config, std::shared_ptr<const Checkpoint> checkpoint);
+  Status make_cache();
   void describe(const ModelConfig& config);
   Status make_buffers();
+  Status make_meter();
+  Status with_what_would_fit(const Status& made) const;
   Status measure();
   Status measure_batch(TokenForm form, int32_t segments, int32_t tokens);
+  CacheSizing cache_sizing() const;
+  bool sizes_by_use() const;
+  bool captures() const;
+  StatusOr<Graph> capture_graph(int32_t bucket);
   Status capture_graphs();
+
+  // memory (device_runner_memory.cc)
+  std::vector<CacheGroupSpec> smallest_cache() const;
+  size_t sequence_rows() const;
+  Status run_largest_steps();
+  StatusOr<uint64_t> measure_graphs();
+  Status size_by_use(const ModelConfig& config, uint64_t free_at_start);
 
   // a step
   int32_t bucket_of(const StepPlan& plan) const;
