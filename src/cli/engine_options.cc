@@ -45,7 +45,8 @@ void add_capacity_options(OptionTable& table, EngineConfig& config) {
                "bytes of KV cache; 0: see --gpu-memory-utilization");
   table.option(
       "--gpu-memory-utilization", &config.gpu_memory_utilization,
-      "share of the device's memory for weights and KV cache (0.92). On a CPU: a share of the memory that is "
+      "share of the device's memory for all that is taken of it; the KV cache gets what the rest leaves "
+      "(0.92). On a CPU: a share of the memory that is "
       "free at start, and only when given; else the cache takes up to 2 GiB, at most a quarter of free "
       "memory");
   table.option("--num-gpu-blocks-override", &config.num_blocks, "blocks of KV cache, in place of bytes");
