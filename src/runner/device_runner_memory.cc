@@ -101,7 +101,9 @@ Status DeviceRunner::size_by_use(const ModelConfig& config, uint64_t free_at_sta
   CacheSizing sizing = cache_sizing();
   sizing.num_blocks = 0;
   sizing.cache_bytes = options_.memory_bytes - other;
-  if (options_.fit_max_model_len) sizing.max_model_len = longest_context(model_->cache_groups(), sizing);
+  // without room for one token it stays, and is refused below
+  const int32_t longest = options_.fit_max_model_len ? longest_context(model_->cache_groups(), sizing) : 0;
+  if (longest > 0) sizing.max_model_len = longest;
   StatusOr<std::vector<CacheGroupSpec>> specs = size_cache(model_->cache_groups(), sizing);
   if (!specs.ok()) return annotate(specs.status(), sum);
   if (sizing.max_model_len < info_.max_model_len) {
