@@ -229,10 +229,10 @@ def stage_cuda():
             note("    skipped: no nvcc on PATH or in /usr/local/cuda/bin")
             return Count(skipped=1)
         os.environ["PATH"] += os.pathsep + str(toolkit)
-    if not build("cuda", "hadal", "hadal_cuda", "hadal_cuda_test", "hadal_oracle_test"):
+    if not build("cuda", "hadal", "hadal_cuda", "hadal_fault", "hadal_cuda_test", "hadal_oracle_test", "hadal_pipeline_test"):
         return FAIL
     count = Count()
-    for name in ("hadal", "libhadal_cuda.so", "hadal_cuda_test", "hadal_oracle_test"):
+    for name in ("hadal", "libhadal_cuda.so", "hadal_cuda_test", "hadal_oracle_test", "hadal_pipeline_test"):
         ok = run([sys.executable, "tools/check_portable.py", str(BUILD / "cuda" / name)], RESULTS / f"cuda-{name}.log")
         count += PASS if ok else FAIL
     return count

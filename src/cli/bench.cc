@@ -1,5 +1,7 @@
 // hadal bench MODEL: prefill and decode beside the machine's read bandwidth. `hadal bench serve`, `hadal
 // bench cache` and `hadal bench simulate` have files of their own.
+#include <fmt/core.h>
+
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
@@ -9,6 +11,12 @@
 
 namespace hadal {
 namespace {
+
+std::string idle_text(const GapSummary& idle) {
+  return fmt::format("p50 {:.1f} us, p99 {:.1f} us, max {:.1f} us ({} gaps, {} upper bounds)",
+                     1e6 * idle.seconds.p50, 1e6 * idle.seconds.p99, 1e6 * idle.seconds.max,
+                     idle.seconds.count, idle.late);
+}
 
 void print_table(const BenchReport& report, const BenchOptions& options) {
   std::printf("%s, prompt %d, output %d, sequences %d, %.1f MB read a step\n", report.device.c_str(),
@@ -26,6 +34,21 @@ void print_table(const BenchReport& report, const BenchOptions& options) {
   std::printf("%6s %16.1f %10.2f %16.2f %8.3f/%7.3f %14s %12.2f %7.0f%%\n", "median", report.median_prefill,
               1e3 * report.median_ttft_s, report.median_decode, 1e3 * report.median_step_p50_s,
               1e3 * report.median_step_p99_s, "", report.median_read, 100 * report.median_decode_ratio);
+  std::printf("device idle between decode steps: %s\n", idle_text(report.idle).c_str());
+  if (!report.churn) return;
+  const ChurnReport& churn = *report.churn;
+  std::printf(
+      "churn: %lld steps, %lld requests joined, %lld ended, %lld of them cancelled, %.1f tok/s; device idle: "
+      "%s\n",
+      static_cast<long long>(churn.steps), static_cast<long long>(churn.joined),
+      static_cast<long long>(churn.ended), static_cast<long long>(churn.cancelled), churn.tokens_per_s,
+      idle_text(churn.idle).c_str());
+}
+
+nlohmann::ordered_json idle_json(const GapSummary& idle) {
+  return {{"gaps", idle.seconds.count},    {"late", idle.late},
+          {"p50", 1e6 * idle.seconds.p50}, {"p90", 1e6 * idle.seconds.p90},
+          {"p99", 1e6 * idle.seconds.p99}, {"max", 1e6 * idle.seconds.max}};
 }
 
 nlohmann::ordered_json to_json(const BenchReport& report) {
@@ -39,6 +62,15 @@ nlohmann::ordered_json to_json(const BenchReport& report) {
   json["step_p99_s"] = report.median_step_p99_s;
   json["read_gb_per_s"] = report.median_read;
   json["decode_share_of_read_bandwidth"] = report.median_decode_ratio;
+  json["device_idle_us"] = idle_json(report.idle);
+  if (report.churn) {
+    json["churn"] = {{"steps", report.churn->steps},
+                     {"joined", report.churn->joined},
+                     {"ended", report.churn->ended},
+                     {"cancelled", report.churn->cancelled},
+                     {"tokens_per_s", report.churn->tokens_per_s},
+                     {"device_idle_us", idle_json(report.churn->idle)}};
+  }
   for (const BenchRound& round : report.rounds) {
     json["rounds"].push_back({{"prefill_tokens_per_s", round.prefill_tokens_per_s},
                               {"decode_tokens_per_s", round.decode_tokens_per_s},
@@ -68,6 +100,10 @@ int bench_model(const Arguments& arguments) {
   table.option("--output-tokens", &options.output_tokens, "tokens to generate");
   table.option("--batch", &options.batch, "sequences at once");
   table.option("--rounds", &options.rounds, "measured rounds, after one to warm up");
+  table.option(
+      "--churn-steps", &options.churn_steps,
+      "then at least so many steps in which requests join, end and are cancelled, with penalties; 0: "
+      "none");
   table.option("--max-num-batched-tokens", &options.engine.max_num_batched_tokens, "tokens of one step");
   add_device_options(table, options.engine);
   table.option("--json", &as_json, "as one JSON object");

@@ -45,7 +45,8 @@ void add_capacity_options(OptionTable& table, EngineConfig& config) {
                "bytes of KV cache; 0: see --gpu-memory-utilization");
   table.option(
       "--gpu-memory-utilization", &config.gpu_memory_utilization,
-      "share of the device's memory for weights and KV cache (0.92). On a CPU: a share of the memory that is "
+      "share of the device's memory for all that is taken of it; the KV cache gets what the rest leaves "
+      "(0.92). On a CPU: a share of the memory that is "
       "free at start, and only when given; else the cache takes up to 2 GiB, at most a quarter of free "
       "memory");
   table.option("--num-gpu-blocks-override", &config.num_blocks, "blocks of KV cache, in place of bytes");
@@ -79,6 +80,11 @@ void add_sharing_options(OptionTable& table, EngineConfig& config) {
       "reuse only what was computed in the same form: not a bit differs with and without prefix hits");
   table.option("--kv-cache-metrics", &config.kv_cache_metrics,
                "histograms of cache blocks' lives in /metrics");
+  table.option(
+      "--expert-load-metrics", &config.expert_load_metrics,
+      "routed experts' load in /metrics: of each expert, of each layer, or not at all; auto: of each "
+      "expert up to 4,096 series",
+      {"auto", "experts", "layers", "off"});
   table.option(
       "--step-timeout", &config.step_timeout_s,
       "seconds after which a step counts as hung: its requests fail and the server exits 1; 0: never");

@@ -59,6 +59,7 @@ TEST_F(DeferredBackend, AnEventIsPassedWhenWhatWasBeforeItHasRun) {
   ASSERT_TRUE(twice().ok());
   ASSERT_TRUE(device_->wait(after).ok());
   EXPECT_EQ(deferred_queue(*device_), 1) << "what comes behind it has not run";
+  EXPECT_TRUE(*device_->passed(after));
   EXPECT_GE(*device_->elapsed(before, after), 0.0);
   ASSERT_TRUE(device_->wait(nullptr).ok());
 }

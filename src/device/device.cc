@@ -188,6 +188,15 @@ Status Device::wait(Event& event) {
   return to_status(api_->event_wait(handle_, event.event_, &error), error, api_->name, "wait");
 }
 
+StatusOr<bool> Device::passed(const Event& event) {
+  if (event.event_ == nullptr) return true;
+  int32_t passed = 0;
+  BackendError error{};
+  RETURN_IF_ERROR(to_status(api_->event_passed(handle_, event.event_, &passed, &error), error, api_->name,
+                            "asking for an event"));
+  return passed != 0;
+}
+
 StatusOr<double> Device::elapsed(const Event& from, const Event& to) {
   double seconds = 0;
   if (from.event_ == nullptr || to.event_ == nullptr) return seconds;

@@ -181,6 +181,8 @@ class Device : public std::enable_shared_from_this<Device> {
   StatusOr<Event> create_event();
   Status record(BackendStream* stream, Event& event);
   Status wait(Event& event);
+  /// Without waiting. True without events.
+  StatusOr<bool> passed(const Event& event);
   /// Seconds between two recorded events that have been waited for; 0 without events.
   StatusOr<double> elapsed(const Event& from, const Event& to);
 

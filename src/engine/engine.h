@@ -77,6 +77,7 @@ class EngineObserver {
  public:
   virtual ~EngineObserver() = default;
   virtual void on_step(int32_t tokens, double seconds) {}
+  virtual void on_step_gap(const StepGap& gap) {}  // where the runner measures it
   virtual void on_block_life(const BlockLifeEvent& event) {}
   virtual void on_tenant_first_token(const std::string& tenant, double seconds_since_arrival) {}
   virtual void on_first_token(double seconds_since_arrival) {}
@@ -123,6 +124,8 @@ class Engine {
   virtual void reset_prefix_cache() = 0;
 
   virtual EngineStats stats() const = 0;
+  /// Any thread. How often each routed expert has been chosen; a copy, so for scrapes and not for steps.
+  virtual ExpertLoad expert_load() const { return {}; }
   virtual const RunnerInfo& runner_info() const = 0;
   /// Not ok after the engine died (a step failed in a way that cannot be contained).
   virtual Status health() const = 0;

@@ -72,6 +72,8 @@ class EngineCore {
   /// Tests: whom the last step preempted, in order.
   const std::vector<SequenceId>& last_preempted() const { return last_preempted_; }
   const RunnerInfo& runner_info() const { return runner_->info(); }
+  /// Any thread.
+  ExpertLoad expert_load() const { return runner_->expert_load(); }
   const Status& health() const { return health_; }
 
  private:

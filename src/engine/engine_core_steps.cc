@@ -134,6 +134,7 @@ void EngineCore::collect_step() {
   last_collect_ = clock_.now();
   measure(flight.step, seconds);
   observer_->on_step(flight.step.tokens, seconds);
+  if (result->gap) observer_->on_step_gap(*result->gap);
   for (const CommittedStep::Part& part : flight.step.parts) advance(part);
   for (size_t i = 0; i < flight.step.results.size(); ++i)
     take_result(flight.step.plan.id, flight.step.results[i], result->rows[i]);
@@ -196,20 +197,20 @@ void EngineCore::advance(const CommittedStep::Part& part) {
   sequence.choices.clear();
 }
 
-/// A runner that threw is in no known state, and a lost device stays lost: the engine dies with it. One that
-/// answered with an error has left everything as it was, and is asked again for the others.
+/// A runner that threw is in no known state, and a lost device stays lost: the engine dies with it, and says
+/// so to everybody, the step's own requests too (they may go on elsewhere). One that answered with an error
+/// has left everything as it was, and is asked again for the others.
 void EngineCore::fail_step(const CommittedStep& step, const Status& error, Fatal fatal) {
-  const Status shown = annotate(error, "the step that computed this request failed");
   log_error("step {} failed: {}", step.plan.id, message_of(error));
+  if (fatal == Fatal::kYes || error.code() == absl::StatusCode::kAborted)
+    return die(annotate(error, "the engine cannot go on"));
+  const Status shown = annotate(error, "the step that computed this request failed");
   for (const CommittedStep::Part& part : step.parts) {
     const Place place = find(part.sequence);
     if (place.request != nullptr) end_request(*place.request, FinishReason::kError, shown, ErrorKind::kStep);
   }
-  if (fatal == Fatal::kYes || error.code() == absl::StatusCode::kAborted) {
-    die(annotate(error, "the engine cannot go on"));
-  } else if (++failed_steps_ >= kMaxFailedSteps) {
+  if (++failed_steps_ >= kMaxFailedSteps)
     die(annotate(error, fmt::format("{} steps failed one after the other", failed_steps_)));
-  }
 }
 
 }  // namespace hadal

@@ -188,6 +188,7 @@ TEST(EnginePipeline, ALostDeviceEndsEverythingAtOnce) {
     toy.core->turn();
     set_log_level(level);
     EXPECT_EQ(sink->choice(0).finish, FinishReason::kError);
+    EXPECT_EQ(sink->choice(0).error_kind, ErrorKind::kEngineDead);
     EXPECT_THAT(std::string(message_of(sink->choice(0).error)), HasSubstr("fell off the bus"));
     EXPECT_FALSE(toy.core->health().ok());
     EXPECT_FALSE(toy.core->has_work());

@@ -29,6 +29,7 @@ class ThreadedEngine final : public Engine {
   int32_t retry_after_seconds() const override;
   void reset_prefix_cache() override { inbox_.reset_prefix_cache(); }
   EngineStats stats() const override;
+  ExpertLoad expert_load() const override { return core_->expert_load(); }
   const RunnerInfo& runner_info() const override { return core_->runner_info(); }
   Status health() const override;
 
@@ -42,7 +43,7 @@ class ThreadedEngine final : public Engine {
   void declare_hung(double seconds);
 
   const std::unique_ptr<EngineCore>
-      core_;  // the thread's; others call check(), tenant_of() and runner_info() only
+      core_;  // the thread's; others call check(), tenant_of(), runner_info(), expert_load()
   const Clock& clock_;
   const double step_timeout_s_;
   Inbox inbox_;

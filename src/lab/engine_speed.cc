@@ -4,7 +4,7 @@
 
 #include "base/clock.h"
 #include "kernels/cpu/membench.h"
-#include "lab/collector.h"
+#include "lab/bench_request.h"
 #include "model/model.h"
 #include "model/weight_bytes.h"
 
@@ -87,24 +87,6 @@ class BandwidthProbe {
   Event start_, end_;
 };
 
-EngineRequest bench_request(const BenchOptions& options, int32_t vocab, int32_t which,
-                            std::shared_ptr<TimingSink> sink) {
-  EngineRequest request;
-  request.prompt_ids.resize(static_cast<size_t>(options.prompt_tokens));
-  uint64_t state =
-      static_cast<uint64_t>(which) * 7919 + 17;  // any ids will do; different ones spread over experts
-  for (int32_t& id : request.prompt_ids) {
-    state = state * 6364136223846793005u + 1442695040888963407u;
-    id = static_cast<int32_t>((state >> 33) % static_cast<uint64_t>(vocab));
-  }
-  request.sampling.temperature = 0.0f;
-  request.stop.max_tokens = options.output_tokens;
-  request.stop.ignore_eos = true;
-  request.detokenize = false;
-  request.sink = std::move(sink);
-  return request;
-}
-
 double quantile(std::vector<double> values, double q) {
   std::sort(values.begin(), values.end());
   return values[std::min(values.size() - 1, static_cast<size_t>(q * static_cast<double>(values.size())))];
@@ -145,8 +127,10 @@ StatusOr<BenchRound> run_round(const BenchOptions& options, LoadedEngine& loaded
   const MonotonicTime start = Clock::real().now();
   for (int32_t which = 0; which < options.batch; ++which) {
     sinks.push_back(std::make_shared<TimingSink>());
-    RETURN_IF_ERROR(
-        loaded.engine->submit(bench_request(options, loaded.config.vocab, which, sinks.back())).status());
+    EngineRequest request =
+        bench_request(options.prompt_tokens, options.output_tokens, loaded.config.vocab, which);
+    request.sink = sinks.back();
+    RETURN_IF_ERROR(loaded.engine->submit(std::move(request)).status());
   }
   std::vector<std::vector<MonotonicTime>> times;
   for (const auto& sink : sinks) {
@@ -172,9 +156,11 @@ double median_of(const std::vector<BenchRound>& rounds, Member member) {
 }  // namespace
 
 StatusOr<BenchReport> bench_engine(const BenchOptions& options) {
-  if (options.prompt_tokens < 1 || options.output_tokens < 2 || options.batch < 1 || options.rounds < 1) {
+  if (options.prompt_tokens < 1 || options.output_tokens < 2 || options.batch < 1 || options.rounds < 1 ||
+      options.churn_steps < 0) {
     return invalid_argument(
-        "--prompt-tokens, --batch and --rounds must be at least 1, --output-tokens at least 2");
+        "--prompt-tokens, --batch and --rounds must be at least 1, --output-tokens at least 2, "
+        "--churn-steps not negative");
   }
   EngineConfig config = options.engine;
   config.skip_tokenizer = true;
@@ -182,8 +168,11 @@ StatusOr<BenchReport> bench_engine(const BenchOptions& options) {
   config.max_num_seqs = std::max(config.max_num_seqs, options.batch);
   config.max_model_len = options.prompt_tokens + options.output_tokens;
   const int32_t blocks_each = (config.max_model_len + config.block_size - 1) / config.block_size + 1;
-  config.num_blocks = blocks_each * options.batch + 1;
-  ASSIGN_OR_RETURN(LoadedEngine loaded, load_engine(config));
+  // those that a cancelled request gives back only after its last step, too
+  config.num_blocks = blocks_each * (options.batch + (options.churn_steps > 0 ? 2 : 0)) + 1;
+  config.measure_step_gaps = true;
+  const auto gaps = std::make_shared<GapRecorder>();
+  ASSIGN_OR_RETURN(LoadedEngine loaded, load_engine(config, [&](const LoadedEngine&) { return gaps; }));
   BenchReport report;
   ASSIGN_OR_RETURN(const DType compute, compute_dtype(config.dtype, loaded.config));
   ASSIGN_OR_RETURN(const DType cache, cache_dtype(config.kv_cache_dtype, compute));
@@ -192,12 +181,21 @@ StatusOr<BenchReport> bench_engine(const BenchOptions& options) {
   ASSIGN_OR_RETURN(BandwidthProbe probe, BandwidthProbe::create(*loaded.device, config.threads));
   RETURN_IF_ERROR(run_round(options, loaded, report.bytes_per_step).status());  // warm-up: maps the weights
   ASSIGN_OR_RETURN(double before, probe.pass());
+  gaps->take();
   for (int32_t index = 0; index < options.rounds; ++index) {
     ASSIGN_OR_RETURN(BenchRound round, run_round(options, loaded, report.bytes_per_step));
     ASSIGN_OR_RETURN(const double after, probe.pass());
     round.read_gb_per_s = (before + after) / 2 / 1e9;
     before = after;
     report.rounds.push_back(round);
+  }
+  report.idle = gaps->take();
+  if (options.churn_steps > 0) {
+    ASSIGN_OR_RETURN(report.churn, run_churn(loaded, *gaps,
+                                             {.steps = options.churn_steps,
+                                              .batch = options.batch,
+                                              .prompt_tokens = options.prompt_tokens,
+                                              .output_tokens = options.output_tokens}));
   }
   report.median_prefill =
       median_of(report.rounds, [](const BenchRound& r) { return r.prefill_tokens_per_s; });

@@ -7,9 +7,12 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
+#include <string>
 #include <vector>
 
 #include "base/status.h"
+#include "lab/churn.h"
 #include "server/engine_loader.h"
 
 namespace hadal {
@@ -20,6 +23,7 @@ struct BenchOptions {
   int32_t output_tokens = 64;
   int32_t batch = 1;  // sequences at once
   int32_t rounds = 5;
+  int32_t churn_steps = 0;  // > 0: afterwards so many steps in which requests come and go (lab/churn.h)
 };
 
 struct BenchRound {
@@ -39,6 +43,8 @@ struct BenchReport {
   double median_prefill = 0.0, median_decode = 0.0, median_read = 0.0, median_ttft_s = 0.0;
   double median_step_p50_s = 0.0, median_step_p99_s = 0.0;
   double median_decode_ratio = 0.0;  // decode_gb_per_s / read_gb_per_s, per round, then the median
+  GapSummary idle;                   // of the device between the rounds' decode steps
+  std::optional<ChurnReport> churn;
   std::string device;
 };
 

@@ -70,7 +70,7 @@ class Model {
 
   virtual const ModelConfig& config() const = 0;
   virtual const std::vector<CacheGroupLayout>& cache_groups() const = 0;
-  /// Where layer `layer` (a model layer) keeps its records. Called once, before the first forward.
+  /// Where layer `layer` (a model layer) keeps its records: before the first forward, and again where it moves.
   virtual Status bind_cache(int32_t layer, const CacheLayer& cache) = 0;
   virtual Status forward(const ForwardArgs& args) = 0;
   virtual ExpertCounters expert_counters() const { return {}; }

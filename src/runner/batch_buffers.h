@@ -36,6 +36,9 @@ class BatchBuffers {
   static StatusOr<BatchBuffers> create(Device& device, const BatchLimits& limits,
                                        const std::vector<CacheGroupSpec>& groups);
 
+  /// Other numbers of blocks, for the checks.
+  void set_blocks(const std::vector<CacheGroupSpec>& groups) { specs_ = groups; }
+
   /// Checks the plan against the limits and writes its metadata to the slot's arena; nothing is asked of the
   /// device. `bucket` > 0: padded to so many rows; every row of the plan is then an output row of one token.
   /// Errors: invalid_argument naming what does not fit; unimplemented for drafts and adapters.

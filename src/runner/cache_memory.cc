@@ -96,6 +96,20 @@ StatusOr<std::vector<CacheGroupSpec>> size_cache(const std::vector<CacheGroupLay
   return specs;
 }
 
+int32_t longest_context(const std::vector<CacheGroupLayout>& groups, const CacheSizing& sizing) {
+  int32_t low = 0, high = sizing.max_model_len;
+  while (low < high) {
+    CacheSizing asked = sizing;
+    asked.max_model_len = low + (high - low + 1) / 2;
+    if (size_cache(groups, asked).ok()) {
+      low = asked.max_model_len;
+    } else {
+      high = asked.max_model_len - 1;
+    }
+  }
+  return low;
+}
+
 uint64_t cache_bytes_of(const std::vector<CacheGroupLayout>& groups,
                         const std::vector<CacheGroupSpec>& specs) {
   uint64_t sum = 0;

@@ -28,6 +28,10 @@ struct CacheSizing {
 StatusOr<std::vector<CacheGroupSpec>> size_cache(const std::vector<CacheGroupLayout>& groups,
                                                  const CacheSizing& sizing);
 
+/// The longest context, at most sizing.max_model_len, of which a cache of this size holds a sequence; 0:
+/// none.
+int32_t longest_context(const std::vector<CacheGroupLayout>& groups, const CacheSizing& sizing);
+
 /// Bytes that these groups take, null blocks included.
 uint64_t cache_bytes_of(const std::vector<CacheGroupLayout>& groups,
                         const std::vector<CacheGroupSpec>& specs);

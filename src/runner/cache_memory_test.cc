@@ -75,5 +75,15 @@ TEST(CacheSizing, RefusesWhatCannotHoldOneSequenceWithTheArithmetic) {
   EXPECT_EQ(size_cache({full(1152, {0, 1})}, asked).status().code(), absl::StatusCode::kInvalidArgument);
 }
 
+TEST(CacheSizing, TheLongestContextIsThatOfWhichOneSequenceFits) {
+  CacheSizing asked = sizing();
+  asked.cache_bytes = 11 * 64 * 1152 * 2;  // ten blocks and the null block
+  EXPECT_EQ(longest_context({full(1152, {0, 1})}, asked), 640);
+  asked.cache_bytes *= 100;
+  EXPECT_EQ(longest_context({full(1152, {0, 1})}, asked), 4096) << "no more than was asked for";
+  asked.cache_bytes = 64 * 1152 * 2;
+  EXPECT_EQ(longest_context({full(1152, {0, 1})}, asked), 0);
+}
+
 }  // namespace
 }  // namespace hadal

@@ -5,6 +5,7 @@
 #include <array>
 #include <deque>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "base/clock.h"
@@ -14,6 +15,7 @@
 #include "runner/device_runner.h"
 #include "runner/expert_load.h"
 #include "runner/sampler.h"
+#include "runner/step_gaps.h"
 #include "runner/step_graphs.h"
 #include "runner/token_sources.h"
 
@@ -36,6 +38,7 @@ struct Launched {
   std::vector<size_t> result_of;        // plan row -> index into rows
   std::vector<LogitRow> wanted;         // those to sample first
   std::vector<const StepRow*> sampled;  // while it is launched
+  bool decodes = false;                 // has output rows
   bool counts_experts = false;
   MonotonicTime started;
 };
@@ -57,11 +60,25 @@ class DeviceRunner final : public Runner {
  private:
   // making
   Status load_model(const ModelConfig& config, std::shared_ptr<const Checkpoint> checkpoint);
+  Status make_cache();
   void describe(const ModelConfig& config);
   Status make_buffers();
+  Status make_meter();
+  Status with_what_would_fit(const Status& made) const;
   Status measure();
   Status measure_batch(TokenForm form, int32_t segments, int32_t tokens);
+  CacheSizing cache_sizing() const;
+  bool sizes_by_use() const;
+  bool captures() const;
+  StatusOr<Graph> capture_graph(int32_t bucket);
   Status capture_graphs();
+
+  // memory (device_runner_memory.cc)
+  std::vector<CacheGroupSpec> smallest_cache() const;
+  size_t sequence_rows() const;
+  Status run_largest_steps();
+  StatusOr<uint64_t> measure_graphs();
+  Status size_by_use(const ModelConfig& config, uint64_t free_at_start);
 
   // a step
   int32_t bucket_of(const StepPlan& plan) const;
@@ -85,6 +102,7 @@ class DeviceRunner final : public Runner {
   std::unique_ptr<Sampler> sampler_;
   std::unique_ptr<TokenSources> sources_;
   std::unique_ptr<ExpertLoadMeter> experts_;
+  std::optional<StepGaps> gaps_;  // where they are measured
   StepGraphs graphs_;
   Buffer logits_;
   struct Marks {

@@ -81,6 +81,7 @@ int32_t DeviceRunner::bucket_of(const StepPlan& plan) const {
 Status DeviceRunner::prepare(const StepPlan& plan, Launched& step) {
   start_results(plan, step);
   step.bucket = bucket_of(plan);
+  step.decodes = plan.rows.front().form == TokenForm::kOutput;  // they come first
   RETURN_IF_ERROR(batch_->fill(step.slot, plan, *sources_, step.bucket));
   step.wanted = wanted_logits(plan, *batch_);
   std::vector<int32_t> rows;
@@ -97,12 +98,14 @@ Status DeviceRunner::enqueue(Launched& step) {
   RETURN_IF_ERROR(device_->record(stream_, marks.started));
   RETURN_IF_ERROR(batch_->send(*device_, stream_));
   RETURN_IF_ERROR(sampler_->send());
+  if (gaps_) RETURN_IF_ERROR(gaps_->before_kernels(*device_, stream_, step.ticket, step.decodes));
   RETURN_IF_ERROR(copy_blocks());
   if (const TakeTokensArgs take = batch_->take_tokens(sampler_->drawn()); take.rows > 0)
     RETURN_IF_ERROR(device_->run(stream_, OpKind::kTakeTokens, take));
   RETURN_IF_ERROR(run(step));
   ASSIGN_OR_RETURN(step.counts_experts, experts_->fetch(*device_, stream_, step.slot, step.started));
-  return device_->record(stream_, marks.done);
+  RETURN_IF_ERROR(device_->record(stream_, marks.done));
+  return gaps_ ? gaps_->queued(*device_, step.ticket) : OkStatus();
 }
 
 /// Copy-on-write before the step's own writes, group by group, in every layer.
@@ -129,10 +132,10 @@ Status DeviceRunner::run(Launched& step) {
   do {
     const size_t count = std::min(most, step.wanted.size() - done);
     RETURN_IF_ERROR(step.bucket > 0 ? forward_bucket(step.bucket) : forward(done, count));
-    if (done == 0 && sampled > 0) {
-      RETURN_IF_ERROR(sampler_->draw(logits(0, static_cast<int64_t>(sampled))));
-      RETURN_IF_ERROR(sampler_->fetch());
-    }
+    const bool draws = done == 0 && sampled > 0;
+    if (draws) RETURN_IF_ERROR(sampler_->draw(logits(0, static_cast<int64_t>(sampled))));
+    if (gaps_) RETURN_IF_ERROR(gaps_->after_kernels(*device_, stream_, step.ticket));
+    if (draws) RETURN_IF_ERROR(sampler_->fetch());
     RETURN_IF_ERROR(return_logits(step, done, done + count));
     done += count;
   } while (done < step.wanted.size());
@@ -194,6 +197,9 @@ StatusOr<StepResult> DeviceRunner::collect(Ticket ticket) {
   for (size_t i = 0; i < tokens.size(); ++i)
     step.rows[step.result_of[step.wanted[i].plan_row]].tokens.push_back(tokens[i]);
   if (step.counts_experts) experts_->take(step.slot);
+  if (gaps_) {
+    ASSIGN_OR_RETURN(result.gap, gaps_->gap_before(*device_, step.ticket));
+  }
   result.rows = std::move(step.rows);
   return result;
 }

@@ -43,11 +43,57 @@ TEST_F(ExpertLoadTest, AddsUpAcrossTheWrapOfTheCounters) {
 
 TEST_F(ExpertLoadTest, IsBroughtAlongEverySoManyStepsOrSeconds) {
   ASSERT_TRUE(step(2));
+  EXPECT_TRUE(step(0.001)) << "the step behind it, to compare";
   int32_t steps = 1;
   while (!step(0.001)) ++steps;
   EXPECT_EQ(steps, ExpertLoadMeter::kSteps);
+  EXPECT_TRUE(step(0.001));
   EXPECT_FALSE(step(0.5));
   EXPECT_TRUE(step(0.6));
+}
+
+TEST_F(ExpertLoadTest, ExpertsOfAStepAreThoseThatItChose) {
+  count({5, 0, 7, 1});
+  ASSERT_TRUE(step(2, 0));
+  EXPECT_EQ(meter_->snapshot().sampled_steps, 0u) << "what came before it is not known apart";
+  count({5, 3, 9, 2});
+  ASSERT_TRUE(step(0.001, 1));
+  ExpertLoad load = meter_->snapshot();
+  EXPECT_EQ(load.sampled_steps, 1u);
+  EXPECT_THAT(load.active, ElementsAre(1, 2));
+  count({50, 30, 90, 20});  // many steps
+  ASSERT_TRUE(step(2, 0));
+  count({50, 30, 90, 20});  // one that chose nobody
+  ASSERT_TRUE(step(0.001, 1));
+  load = meter_->snapshot();
+  EXPECT_EQ(load.sampled_steps, 2u);
+  EXPECT_THAT(load.active, ElementsAre(1, 2));
+}
+
+TEST_F(ExpertLoadTest, AFetchThatWasLostIsNotTakenForAStep) {
+  count({1, 1, 1, 1});
+  ASSERT_TRUE(*meter_->fetch(*device_, nullptr, 0, now_));  // its step fails: never taken
+  count({9, 9, 9, 9});
+  ASSERT_TRUE(step(0.001, 1));
+  const ExpertLoad load = meter_->snapshot();
+  EXPECT_EQ(load.sampled_steps, 0u);
+  EXPECT_THAT(load.chosen, ElementsAre(9, 9, 9, 9));
+}
+
+TEST_F(ExpertLoadTest, ImbalanceIsOfRecentSteps) {
+  EXPECT_THAT(meter_->snapshot().imbalance, ElementsAre(0, 0));
+  count({300, 100, 10, 10});
+  ASSERT_TRUE(step(2));
+  EXPECT_THAT(meter_->snapshot().imbalance, ElementsAre(1.5, 1));
+  // the other expert, for many half-lives: what the first had counts no more
+  std::vector<uint32_t> now = {300, 100, 10, 10};
+  for (int period = 0; period < 400; ++period) {
+    now[1] += 64;
+    count(now);
+    while (!step(0.001)) {
+    }
+  }
+  EXPECT_NEAR(meter_->snapshot().imbalance[0], 2.0, 0.01);
 }
 
 TEST_F(ExpertLoadTest, AModelWithoutExpertsHasNone) {

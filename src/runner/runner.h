@@ -37,11 +37,18 @@ struct RunnerInfo {
   std::string device;  // "cpu (avx512bf16, 2 threads)"
 };
 
-/// How often each routed expert has been chosen since the runner was made.
+/// How often each routed expert has been chosen since the runner was made, by tokens that are no padding.
 struct ExpertLoad {
   int32_t experts = 0;           // 0: the model has none, or the runner does not count
   std::vector<int32_t> layers;   // model layers with experts, ascending
   std::vector<uint64_t> chosen;  // [layers.size()][experts]
+  /// Steps that were looked at one by one, and the experts that they chose, a layer; their sum over the
+  /// steps.
+  uint64_t sampled_steps = 0;
+  std::vector<uint64_t> active;  // [layers.size()]
+  /// Choices of the layer's most chosen expert over the mean of its experts, of recent steps (a step counts
+  /// half as much when ExpertLoadMeter::kHalfLife others have followed); 0 before any step.
+  std::vector<double> imbalance;  // [layers.size()]
 };
 
 class Runner {

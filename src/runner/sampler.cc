@@ -20,16 +20,15 @@ size_t mask_words(int32_t vocab) { return static_cast<size_t>((vocab + 31) / 32)
 
 }  // namespace
 
-StatusOr<Sampler> Sampler::create(Device& device, BackendStream* stream, int32_t max_rows, int32_t vocab_size,
-                                  int32_t slots) {
+StatusOr<Sampler> Sampler::create(Device& device, BackendStream* stream, const SamplerLimits& limits) {
   constexpr uint64_t kFirstIds = 64 << 10;
-  Sampler sampler(device, stream, max_rows, vocab_size);
-  const auto rows = static_cast<uint64_t>(max_rows);
+  Sampler sampler(device, stream, limits);
+  const auto rows = static_cast<uint64_t>(limits.max_rows);
   const uint64_t region = rows * aligned(sizeof(SampleRow)) + kFirstIds;
   const uint64_t results = rows * 3 * sizeof(int32_t);
   ASSIGN_OR_RETURN(sampler.device_region_, device.allocate(region));
   ASSIGN_OR_RETURN(sampler.device_results_, device.allocate(TokenSources::kPlaces * results));
-  for (int32_t i = 0; i < slots; ++i) {
+  for (int32_t i = 0; i < limits.slots; ++i) {
     Slot slot;
     ASSIGN_OR_RETURN(slot.region, device.allocate(region, MemoryKind::kHostPinned));
     ASSIGN_OR_RETURN(slot.results, device.allocate(results, MemoryKind::kHostPinned));
@@ -91,17 +90,39 @@ size_t Sampler::bytes_of(const StepRow& row) const {
 /// Room for this step. What an earlier one still reads or writes is not let go before the stream has passed
 /// it.
 Status Sampler::reserve(size_t region_bytes, uint64_t top_bytes) {
-  RETURN_IF_ERROR(grow(slot().region, region_bytes, MemoryKind::kHostPinned));
-  RETURN_IF_ERROR(grow(device_region_, region_bytes, MemoryKind::kDevice));
-  RETURN_IF_ERROR(grow(slot().top, top_bytes, MemoryKind::kHostPinned));
-  return grow(device_top_, top_bytes, MemoryKind::kDevice);
+  RETURN_IF_ERROR(grow(slot().region, region_bytes, most_region_bytes(), MemoryKind::kHostPinned));
+  RETURN_IF_ERROR(grow(device_region_, region_bytes, most_region_bytes(), MemoryKind::kDevice));
+  RETURN_IF_ERROR(grow(slot().top, top_bytes, most_top_bytes(), MemoryKind::kHostPinned));
+  return grow(device_top_, top_bytes, most_top_bytes(), MemoryKind::kDevice);
 }
 
-Status Sampler::grow(Buffer& buffer, uint64_t bytes, MemoryKind kind) {
+/// By doubling, but not beyond what is said to be the most. The old memory goes first: both at once might not
+/// be there.
+Status Sampler::grow(Buffer& buffer, uint64_t bytes, uint64_t most, MemoryKind kind) {
   if (bytes <= buffer.bytes()) return OkStatus();
   RETURN_IF_ERROR(device_->wait(stream_));
-  ASSIGN_OR_RETURN(buffer, device_->allocate(std::max(bytes, 2 * buffer.bytes()), kind));
+  const uint64_t doubled = std::min(2 * buffer.bytes(), most);
+  buffer = Buffer();
+  ASSIGN_OR_RETURN(buffer, device_->allocate(std::max(bytes, doubled), kind));
   return OkStatus();
+}
+
+uint64_t Sampler::most_region_bytes() const {
+  const auto context = static_cast<size_t>(max_model_len_);  // prompt and output together
+  const size_t row = sizeof(SampleRow) + context * sizeof(int32_t) + 2 * kUsualBias * sizeof(int32_t) +
+                     mask_words(vocab_size_) * sizeof(uint32_t);
+  constexpr size_t kRounding = 6 * 16;
+  return static_cast<uint64_t>(max_rows_) * (row + kRounding);
+}
+
+uint64_t Sampler::most_top_bytes() const {
+  return static_cast<uint64_t>(max_rows_) * static_cast<uint64_t>(std::min(kUsualLogprobs, vocab_size_)) * 2 *
+         sizeof(int32_t);
+}
+
+uint64_t Sampler::bytes_to_come() const {
+  const auto rest = [](uint64_t most, const Buffer& held) { return most - std::min(most, held.bytes()); };
+  return rest(most_region_bytes(), device_region_) + rest(most_top_bytes(), device_top_);
 }
 
 /// Copies values to the region; returns where they will lie on the device.

@@ -4,7 +4,8 @@
 // A step goes through `prepare` (checks, host memory only), `send` (one copy), `draw`, `fetch` (one copy, two
 // with lists of alternatives) and, once the stream has passed, `results`. Rows and what they point to lie in
 // one region, on the host one a step in flight. That memory grows when a step needs more than any before it,
-// after waiting for the stream (it is not part of what a graph captures).
+// after waiting for the stream (it is not part of what a graph captures); by how much it may on the device is
+// known (bytes_to_come).
 //
 // Threads: one.
 #pragma once
@@ -20,11 +21,19 @@
 
 namespace hadal {
 
+struct SamplerLimits {
+  int32_t max_rows = 0;  // drawn by one step
+  int32_t vocab_size = 0;
+  int32_t max_model_len = 0;
+  int32_t slots = 1;  // steps in flight
+};
+
 class Sampler {
  public:
-  /// `max_rows`: drawn by one step. `slots`: steps in flight.
-  static StatusOr<Sampler> create(Device& device, BackendStream* stream, int32_t max_rows, int32_t vocab_size,
-                                  int32_t slots);
+  /// Alternatives and biases of a row, for bytes_to_come: what a server allows (openai/request.h).
+  static constexpr int32_t kUsualLogprobs = 20, kUsualBias = 1024;
+
+  static StatusOr<Sampler> create(Device& device, BackendStream* stream, const SamplerLimits& limits);
 
   /// Elements between two places of a TokenSources over drawn().
   int32_t place_stride() const { return 3 * max_rows_; }
@@ -42,6 +51,10 @@ class Sampler {
   /// What the step in this slot drew, in order; valid once the stream has passed its fetch.
   std::vector<SampledToken> results(int32_t slot) const;
 
+  /// Device memory that a step may take on top of what is held now: every row with penalties over a whole
+  /// context, ids that may not be drawn, kUsualBias biases and kUsualLogprobs alternatives.
+  uint64_t bytes_to_come() const;
+
   /// The descriptor for `rows` rows, for measuring.
   SampleArgs args_for_measuring(const Mat& logits, int32_t top_stride) const;
 
@@ -54,13 +67,19 @@ class Sampler {
     int32_t top_stride = 0;
     bool any_logprobs = false;
   };
-  Sampler(Device& device, BackendStream* stream, int32_t max_rows, int32_t vocab_size)
-      : device_(&device), stream_(stream), max_rows_(max_rows), vocab_size_(vocab_size) {}
+  Sampler(Device& device, BackendStream* stream, const SamplerLimits& limits)
+      : device_(&device),
+        stream_(stream),
+        max_rows_(limits.max_rows),
+        vocab_size_(limits.vocab_size),
+        max_model_len_(limits.max_model_len) {}
+  uint64_t most_region_bytes() const;
+  uint64_t most_top_bytes() const;
 
   Status check(const StepRow& row) const;
   size_t bytes_of(const StepRow& row) const;
   Status reserve(size_t region_bytes, uint64_t top_bytes);
-  Status grow(Buffer& buffer, uint64_t bytes, MemoryKind kind);
+  Status grow(Buffer& buffer, uint64_t bytes, uint64_t most, MemoryKind kind);
   template <typename T>
   const T* put(const T* values, size_t count);
   StatusOr<SampleRow> describe(const StepRow& row, const TokenSources& sources);
@@ -71,7 +90,7 @@ class Sampler {
 
   Device* device_;
   BackendStream* stream_;
-  int32_t max_rows_, vocab_size_;
+  int32_t max_rows_, vocab_size_, max_model_len_;
   std::vector<Slot> slots_;
   Buffer device_region_;
   Buffer device_results_;  // [TokenSources::kPlaces][tokens, log-probabilities, ranks]

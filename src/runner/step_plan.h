@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -97,10 +98,17 @@ struct RowResult {
   std::vector<float> logits;         // kReturnAll: [tokens, vocab]; kReturnLast: [vocab]
 };
 
+/// The time before a step in which the device ran no kernel (runner/step_gaps.h).
+struct StepGap {
+  double seconds = 0.0;
+  bool late = false;  // the step was not all queued when the one before it ended; the time is an upper bound
+};
+
 struct StepResult {
   StepId id = 0;
   std::vector<RowResult> rows;  // one for each row of the plan that wants logits, in plan order
   double device_seconds = 0.0;
+  std::optional<StepGap> gap;  // since the step before, if both have output rows; only where it is measured
 };
 
 }  // namespace hadal

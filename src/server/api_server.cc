@@ -80,6 +80,7 @@ class ApiServerImpl final : public ApiServer {
     service_->reasoning = reasoning_kind_of(loaded);
     service_->started_unix = static_cast<int64_t>(Clock::real().unix_seconds());
     service_->metrics->describe(loaded.engine->runner_info(), loaded.options);
+    service_->metrics->describe_experts(loaded.engine->expert_load(), loaded.options.expert_load_metrics);
     service_->metrics->watch_device(loaded.device);
     return OkStatus();
   }
@@ -160,9 +161,14 @@ class ApiServerImpl final : public ApiServer {
       respond_json(*writer, 200, openai::version_json(kVersion));
     });
     router_.add("GET", "/metrics", [this](http::Request, WriterPtr writer) {
-      writer->respond(200, {{"Content-Type", telemetry::Registry::kContentType}},
-                      service_->metrics->expose(service_->loaded.engine->stats(), can_serve().ok()));
+      writer->respond(200, {{"Content-Type", telemetry::Registry::kContentType}}, metrics_page());
     });
+  }
+
+  std::string metrics_page() const {
+    const Engine& engine = *service_->loaded.engine;
+    service_->metrics->observe_experts(engine.expert_load());
+    return service_->metrics->expose(engine.stats(), can_serve().ok());
   }
 
   std::string models() const {

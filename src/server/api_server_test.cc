@@ -4,9 +4,12 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <cmath>
 #include <nlohmann/json.hpp>
+#include <sstream>
 #include <thread>
 
+#include "base/files.h"
 #include "base/log.h"
 #include "http/client.h"
 
@@ -97,6 +100,35 @@ TEST_F(ApiServerTest, ClientsThatVanishLeaveNothingBehind) {
     std::this_thread::sleep_for(std::chrono::milliseconds(50));
   }
   FAIL() << "requests or blocks are still held";
+}
+
+/// Sum of the samples whose line begins so.
+double sum_of(const std::string& page, const std::string& prefix) {
+  double sum = 0;
+  std::istringstream lines(page);
+  for (std::string line; std::getline(lines, line);) {
+    if (line.rfind(prefix, 0) == 0) sum += std::stod(line.substr(line.rfind(' ')));
+  }
+  return sum;
+}
+
+TEST_F(ApiServerTest, TheExpertsThatTokensChoseAreInMetrics) {
+  const json config = json::parse(*read_file(HADAL_SOURCE_DIR "/models/demo/config.json"));
+  const double experts = config["n_routed_experts"], top_k = config["num_experts_per_tok"];
+  ask("What is 17 + 25?");
+  const std::string page = client().request("GET", "/metrics")->body;
+  const std::string layer = fmt::format(R"({{layer="{}",)", config["first_k_dense_replace"].get<int>());
+  const double chosen = sum_of(page, "hadal:expert_layer_tokens_total" + layer);
+  EXPECT_GT(chosen, 0) << page;
+  EXPECT_EQ(std::fmod(chosen, top_k), 0);
+  EXPECT_EQ(sum_of(page, "hadal:expert_tokens_total" + layer), chosen);
+  EXPECT_EQ(sum_of(page, "hadal:experts{"), experts);
+  const double sampled = sum_of(page, "hadal:expert_sampled_steps_total{");
+  ASSERT_GE(sampled, 1);
+  const double active = sum_of(page, "hadal:experts_active_total" + layer) / sampled;
+  EXPECT_GE(active, top_k);
+  EXPECT_LE(active, experts);
+  EXPECT_GE(sum_of(page, "hadal:expert_imbalance" + layer), 1);
 }
 
 TEST_F(ApiServerTest, AFullAnswerIsRefusedForAnUnknownModelAndABadBody) {

@@ -86,6 +86,8 @@ StatusOr<CachePlan> plan_cache(const CacheQuestion& question) {
   }
   CachePlan plan;
   plan.bytes = question.num_blocks > 0 ? 0 : bytes;
+  if (!question.host_memory && question.num_blocks == 0 && question.cache_bytes == 0)
+    plan.memory_bytes = bytes + question.weight_bytes;
   plan.max_model_len = wanted;
   if (question.max_model_len == 0 && fits < wanted) {
     plan.max_model_len = static_cast<int32_t>(fits);

@@ -2,7 +2,7 @@
 //
 //   --num-gpu-blocks-override N     that many blocks; goes before all others
 //   --kv-cache-memory-bytes N       that many bytes; goes before
-//   --gpu-memory-utilization U      weights and cache together take this share of the device's memory
+//   --gpu-memory-utilization U      all that this process takes is this share of the device's memory
 //   (default 0.92) none of them, on a CPU          2 GiB, at most a quarter of the free memory, and no more
 //   than max_num_seqs contexts
 //
@@ -37,6 +37,9 @@ struct CacheQuestion {
 
 struct CachePlan {
   uint64_t bytes = 0;  // 0: the runner goes by num_blocks
+  /// > 0: the cache was sized by a share of a device's memory. `bytes` counts the weights alone and is too
+  /// much; the runner is to take these bytes in all and sees itself what they leave for the cache.
+  uint64_t memory_bytes = 0;
   int32_t max_model_len = 0;
 };
 

@@ -70,10 +70,13 @@ TEST(CachePlan, ADeviceWithMemoryOfItsOwnIsSharedOutByDefault) {
   CacheQuestion asked = question();
   asked.host_memory = false;
   EXPECT_EQ(plan_cache(asked)->bytes, 620 * kMiB);  // 0.92 of all, less what is taken and the weights
+  EXPECT_EQ(plan_cache(asked)->memory_bytes, 720 * kMiB) << "the runner sees what else there is";
   asked.memory_utilization = 0.5;
   EXPECT_EQ(plan_cache(asked)->bytes, 200 * kMiB);
   asked.cache_bytes = 10 * kMiB;
   EXPECT_EQ(plan_cache(asked)->bytes, 10 * kMiB) << "bytes go before a share";
+  EXPECT_EQ(plan_cache(asked)->memory_bytes, 0u);
+  EXPECT_EQ(plan_cache(question())->memory_bytes, 0u) << "a host's memory is not the runner's to measure";
 }
 
 TEST(CachePlan, WhatADeviceCannotHoldIsRefusedWithTheArithmetic) {

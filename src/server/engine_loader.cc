@@ -55,20 +55,24 @@ StatusOr<std::unique_ptr<Runner>> load_runner(const EngineConfig& options, Loade
   }
   ASSIGN_OR_RETURN(const CachePlan cache,
                    plan_cache(cache_question(options, loaded, runner.model.cache, checkpoint.get())));
-  loaded.max_model_len = cache.max_model_len;
   runner.block_tokens = options.block_size;
   runner.num_blocks = options.num_blocks;
   runner.cache_bytes = cache.bytes;
+  runner.memory_bytes = cache.memory_bytes;
+  runner.fit_max_model_len = options.max_model_len == 0;
   // a sequence that recomputes has two rows in a step
   runner.max_rows = 2 * options.max_num_seqs;
   runner.enforce_eager = options.enforce_eager;
+  runner.measure_gaps = options.measure_step_gaps;
   runner.max_cudagraph_capture_size = options.max_cudagraph_capture_size != 0
                                           ? options.max_cudagraph_capture_size
                                           : std::min(options.max_num_seqs, 512);
   runner.model.max_tokens = std::max(options.max_num_batched_tokens, options.max_num_seqs);
   runner.model.max_logit_rows = options.return_prompt_logits ? runner.model.max_tokens : options.max_num_seqs;
   runner.model.max_model_len = cache.max_model_len;
-  return make_device_runner(loaded.config, std::move(checkpoint), loaded.device, runner);
+  auto made = make_device_runner(loaded.config, std::move(checkpoint), loaded.device, runner);
+  if (made.ok()) loaded.max_model_len = (*made)->info().max_model_len;
+  return made;
 }
 
 /// What --tenants declares.

@@ -46,9 +46,11 @@ struct EngineConfig {
   bool enable_prefix_caching = true;
   bool exact = false;
   bool kv_cache_metrics = false;
+  std::string expert_load_metrics = "auto";  // auto, experts, layers, off (server/expert_metrics.h)
   double step_timeout_s = 0.0;
 
   int32_t chunk = 0;                  // eval only
+  bool measure_step_gaps = false;     // bench only: EngineObserver::on_step_gap
   bool return_prompt_logits = false;  // eval only: room for the logits of every row of a step
   int32_t threads = 0;
   std::string cpu_isa;

@@ -9,7 +9,6 @@ namespace hadal {
 using telemetry::Metric;
 
 namespace {
-constexpr const char* kEngine = "0";  // the engine's index: one a server
 constexpr const char* kNoTenant = "(default)";
 constexpr size_t kMaxSeries =
     2 * (static_cast<size_t>(TenantTable::kMaxTenants) + 2);  // two block states each
@@ -27,20 +26,20 @@ ServerMetrics::ServerMetrics(std::string model_name, const MetricSizes& sizes)
   registry_.gauge(Metric::kBuildInfo, {kVersion}).set(1);
   // present from the start, so that dashboards and alerts see zeros and not nothing
   for (const char* reason : {"stop", "length", "abort", "error"})
-    registry_.counter(Metric::kRequestSuccess, {reason, model_name_, kEngine});
+    registry_.counter(Metric::kRequestSuccess, {reason, model_name_, kEngineLabel});
   for (const char* source : {"local_compute", "local_cache_hit", "external_kv_transfer"})
-    registry_.counter(Metric::kPromptTokensBySource, {source, model_name_, kEngine});
+    registry_.counter(Metric::kPromptTokensBySource, {source, model_name_, kEngineLabel});
   for (const char* reason :
        {"tenant_queue_full", "queue_full", "deadline_unreachable", "busy", "draining", "engine_dead"})
-    registry_.counter(Metric::kAdmissionRejections, {reason, model_name_, kEngine});
+    registry_.counter(Metric::kAdmissionRejections, {reason, model_name_, kEngineLabel});
   for (const Metric metric : {Metric::kExternalCacheQueries, Metric::kExternalCacheHits,
                               Metric::kMmCacheQueries, Metric::kMmCacheHits}) {
-    registry_.counter(metric, {model_name_, kEngine});
+    registry_.counter(metric, {model_name_, kEngineLabel});
   }
   registry_.counter(Metric::kUntrustedTenantHeaders);
   for (const char* state : {"weights_offloaded", "discard_all"})
-    registry_.gauge(Metric::kEngineSleepState, {state, model_name_, kEngine}).set(0);
-  registry_.gauge(Metric::kEngineSleepState, {"awake", model_name_, kEngine}).set(1);
+    registry_.gauge(Metric::kEngineSleepState, {state, model_name_, kEngineLabel}).set(0);
+  registry_.gauge(Metric::kEngineSleepState, {"awake", model_name_, kEngineLabel}).set(1);
   for (const telemetry::MetricRow& row : telemetry::metric_catalogue()) {
     const bool per_model = std::string_view(row.labels) == "model_name,engine";
     const bool of_blocks = row.buckets == telemetry::Buckets::kResidency;
@@ -62,12 +61,21 @@ void ServerMetrics::describe(const RunnerInfo& info, const EngineConfig& config)
               config.enable_prefix_caching ? "True" : "False",
               or_none(config.gpu_memory_utilization.has_value(), share),
               or_none(config.kv_cache_bytes > 0, config.kv_cache_bytes), fmt::format("{}", group.num_blocks),
-              or_none(config.num_blocks > 0, config.num_blocks), kEngine})
+              or_none(config.num_blocks > 0, config.num_blocks), kEngineLabel})
       .set(1);
 }
 
+void ServerMetrics::describe_experts(const ExpertLoad& load, const std::string& asked) {
+  experts_ =
+      std::make_unique<ExpertMetrics>(registry_, model_name_, ExpertMetrics::detail_of(asked, load), load);
+}
+
+void ServerMetrics::observe_experts(const ExpertLoad& load) {
+  if (experts_ != nullptr) experts_->observe(load);
+}
+
 telemetry::Histogram& ServerMetrics::histogram(Metric metric) {
-  return registry_.histogram(metric, {model_name_, kEngine});
+  return registry_.histogram(metric, {model_name_, kEngineLabel});
 }
 
 void ServerMetrics::on_step(int32_t tokens, double seconds) {
@@ -99,7 +107,7 @@ void ServerMetrics::on_tenant_first_token(const std::string& tenant, double seco
 }
 
 void ServerMetrics::on_finished(const Finished& finished) {
-  registry_.counter(Metric::kRequestSuccess, {finish_reason_name(finished.reason), model_name_, kEngine})
+  registry_.counter(Metric::kRequestSuccess, {finish_reason_name(finished.reason), model_name_, kEngineLabel})
       .add(1);
   histogram(Metric::kE2eRequestLatency).observe(finished.e2e_seconds);
   histogram(Metric::kRequestQueueTime).observe(finished.queue_seconds);
@@ -127,24 +135,24 @@ void ServerMetrics::on_http(const http::Exchanged& exchanged, bool known_path) {
 }
 
 void ServerMetrics::on_refused(std::string_view reason) {
-  registry_.counter(Metric::kAdmissionRejections, {reason, model_name_, kEngine}).add(1);
+  registry_.counter(Metric::kAdmissionRejections, {reason, model_name_, kEngineLabel}).add(1);
 }
 
 void ServerMetrics::on_untrusted_tenant() { registry_.counter(Metric::kUntrustedTenantHeaders).add(1); }
 
 void ServerMetrics::set_gauge(Metric metric, double value) {
-  registry_.gauge(metric, {model_name_, kEngine}).set(value);
+  registry_.gauge(metric, {model_name_, kEngineLabel}).set(value);
 }
 
 void ServerMetrics::raise_counter(Metric metric, int64_t total) {
-  registry_.counter(metric, {model_name_, kEngine}).raise_to(static_cast<double>(total));
+  registry_.counter(metric, {model_name_, kEngineLabel}).raise_to(static_cast<double>(total));
 }
 
 void ServerMetrics::expose_cache(const EngineStats& stats) {
   const auto total = static_cast<double>(stats.blocks_total);
   set_gauge(Metric::kKvCacheUsage, total > 0 ? static_cast<double>(stats.blocks_used) / total : 0);
   const auto blocks = [&](const char* state, int64_t count) {
-    registry_.gauge(Metric::kKvBlocks, {state, model_name_, kEngine}).set(static_cast<double>(count));
+    registry_.gauge(Metric::kKvBlocks, {state, model_name_, kEngineLabel}).set(static_cast<double>(count));
   };
   blocks("free", stats.blocks_free);
   blocks("cached", stats.blocks_cached);
@@ -152,8 +160,8 @@ void ServerMetrics::expose_cache(const EngineStats& stats) {
   blocks("used", stats.blocks_used);
   const auto held = static_cast<double>(stats.held_places);
   set_gauge(Metric::kKvPlaceUtilization, held > 0 ? static_cast<double>(stats.used_places) / held : 1);
-  registry_.gauge(Metric::kKvPlaces, {"held", model_name_, kEngine}).set(held);
-  registry_.gauge(Metric::kKvPlaces, {"used", model_name_, kEngine})
+  registry_.gauge(Metric::kKvPlaces, {"held", model_name_, kEngineLabel}).set(held);
+  registry_.gauge(Metric::kKvPlaces, {"used", model_name_, kEngineLabel})
       .set(static_cast<double>(stats.used_places));
   raise_counter(Metric::kPrefixCacheQueries, stats.prefix_queries);
   raise_counter(Metric::kPrefixCacheHits, stats.prefix_hits);
@@ -218,7 +226,7 @@ std::string ServerMetrics::expose(const EngineStats& stats, bool up) {
   raise_counter(Metric::kPromptTokensCached, stats.prompt_tokens_cached);
   raise_counter(Metric::kPromptTokensRecomputed, stats.prompt_tokens_recomputed);
   const auto source = [&](const char* name, int64_t total) {
-    registry_.counter(Metric::kPromptTokensBySource, {name, model_name_, kEngine})
+    registry_.counter(Metric::kPromptTokensBySource, {name, model_name_, kEngineLabel})
         .raise_to(static_cast<double>(total));
   };
   source("local_compute", stats.prompt_tokens - stats.prompt_tokens_cached);

@@ -10,9 +10,13 @@
 #include "engine/engine.h"
 #include "http/server.h"
 #include "server/engine_loader.h"
+#include "server/expert_metrics.h"
 #include "telemetry/registry.h"
 
 namespace hadal {
+
+/// The label `engine`: its index, one a server.
+inline constexpr const char* kEngineLabel = "0";
 
 struct MetricSizes {
   int32_t max_model_len = 0;
@@ -26,6 +30,8 @@ class ServerMetrics final : public EngineObserver {
 
   /// Facts known once the engine runs.
   void describe(const RunnerInfo& info, const EngineConfig& config);
+  /// From now on a page has the experts' load, as `asked` (--expert-load-metrics), for a model that has some.
+  void describe_experts(const ExpertLoad& load, const std::string& asked);
 
   void on_step(int32_t tokens, double seconds) override;
   void on_first_token(double seconds_since_arrival) override;
@@ -43,6 +49,7 @@ class ServerMetrics final : public EngineObserver {
 
   /// From now on a page has this device's figures, if it has any.
   void watch_device(std::shared_ptr<Device> device) EXCLUDES(device_mutex_);
+  void observe_experts(const ExpertLoad& load);
   /// A device's figures; those below 0 could not be read and are left out.
   void observe_device(const BackendFacts& facts, const BackendHealth& health);
 
@@ -59,7 +66,8 @@ class ServerMetrics final : public EngineObserver {
 
   const std::string model_name_;
   telemetry::Registry registry_;
-  Mutex device_mutex_;  // one reader of a device at a time
+  std::unique_ptr<ExpertMetrics> experts_;  // made before anybody can ask for a page
+  Mutex device_mutex_;                      // one reader of a device at a time
   std::shared_ptr<Device> device_ GUARDED_BY(device_mutex_);
 };
 

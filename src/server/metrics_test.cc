@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <map>
+#include <numeric>
 #include <set>
 #include <sstream>
 
@@ -250,6 +251,60 @@ TEST(ServerMetrics, TenantsAreApartAndTheirNamesAreEscaped) {
   EXPECT_EQ(value_of(page, "hadal:tenant_virtual_tokens{tenant=\"search\"}"), 2.5);
   EXPECT_EQ(value_of(page, "hadal:tenant_generation_tokens_total{tenant=\"search\"}"), 11);
   EXPECT_EQ(value_of(page, "hadal:tenant_time_to_first_token_seconds_count{tenant=\"search\"}"), 1);
+}
+
+ExpertLoad load_of(int32_t experts, std::vector<int32_t> layers) {
+  ExpertLoad load{.experts = experts, .layers = std::move(layers)};
+  load.chosen.resize(load.layers.size() * static_cast<size_t>(experts));
+  load.active.resize(load.layers.size());
+  load.imbalance.resize(load.layers.size());
+  return load;
+}
+
+TEST(ServerMetrics, ExpertsLoadIsThereByLayerAndExpert) {
+  ServerMetrics metrics = metrics_for(false);
+  ExpertLoad load = load_of(3, {1, 2});
+  metrics.describe_experts(load, "auto");
+  EXPECT_EQ(value_of(metrics.expose(EngineStats(), true),
+                     R"(hadal:expert_tokens_total{layer="2",expert="0",model_name="demo",engine="0"})"),
+            0)
+      << "zeros from the start";
+  load.chosen = {5, 0, 1, 2, 4, 0};
+  load.sampled_steps = 4;
+  load.active = {7, 8};
+  load.imbalance = {2.5, 2};
+  metrics.observe_experts(load);
+  const std::string page = metrics.expose(EngineStats(), true);
+  const auto value = [&](const std::string& name, const std::string& labels) {
+    return value_of(page, name + "{" + labels + R"(model_name="demo",engine="0"})");
+  };
+  EXPECT_EQ(value("hadal:expert_tokens_total", R"(layer="1",expert="0",)"), 5);
+  EXPECT_EQ(value("hadal:expert_tokens_total", R"(layer="2",expert="1",)"), 4);
+  EXPECT_EQ(value("hadal:expert_layer_tokens_total", R"(layer="1",)"), 6);
+  EXPECT_EQ(value("hadal:experts_active_total", R"(layer="2",)"), 8);
+  EXPECT_EQ(value("hadal:expert_imbalance", R"(layer="1",)"), 2.5);
+  EXPECT_EQ(value("hadal:expert_sampled_steps_total", ""), 4);
+  EXPECT_EQ(value("hadal:experts", ""), 3);
+}
+
+TEST(ServerMetrics, ExpertsLoadIsAsDetailedAsAskedFor) {
+  const auto pages = [](const ExpertLoad& load, const char* asked) {
+    ServerMetrics metrics = metrics_for(false);
+    metrics.describe_experts(load, asked);
+    metrics.observe_experts(load);
+    const std::string page = metrics.expose(EngineStats(), true);
+    return std::pair(samples_of(page, "hadal:expert_tokens_total{").size(),
+                     samples_of(page, "hadal:expert_layer_tokens_total{").size());
+  };
+  std::vector<int32_t> v3(58);
+  std::iota(v3.begin(), v3.end(), 3);
+  const ExpertLoad large = load_of(256, v3), small = load_of(64, {1, 2});
+  EXPECT_EQ(pages(small, "auto"), std::pair(size_t{128}, size_t{2}));
+  EXPECT_EQ(pages(large, "auto"), std::pair(size_t{0}, size_t{58}));
+  EXPECT_EQ(pages(large, "experts"), std::pair(size_t{58 * 256}, size_t{58})) << "none is folded away";
+  EXPECT_EQ(pages(small, "layers"), std::pair(size_t{0}, size_t{2}));
+  EXPECT_EQ(pages(small, "off"), std::pair(size_t{0}, size_t{0}));
+  EXPECT_EQ(pages(ExpertLoad(), "experts"), std::pair(size_t{0}, size_t{0})) << "a model without experts";
 }
 
 TEST(ServerMetrics, TenantsLabelsAreBounded) {

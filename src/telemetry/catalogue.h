@@ -88,6 +88,12 @@ enum class Buckets : uint8_t {
   X(kEngineSteps, "hadal:engine_steps", kCounter, kNone, "steps", "model_name,engine", "Steps that the engine has run.") \
   X(kStepSeconds, "hadal:engine_step_seconds", kHistogram, kInterToken, "seconds", "model_name,engine", "Time of one engine step in seconds.") \
   X(kEngineUp, "hadal:engine_up", kGauge, kNone, "", "model_name,engine", "1 while the engine can serve, 0 while it loads, drains or has died.") \
+  X(kExpertTokens, "hadal:expert_tokens", kCounter, kNone, "tokens", "layer,expert,model_name,engine", "Tokens that chose the routed expert, a layer, as of at most a second of work ago; --expert-load-metrics experts (the default up to 4,096 series).") \
+  X(kExpertLayerTokens, "hadal:expert_layer_tokens", kCounter, kNone, "tokens", "layer,model_name,engine", "Choices of routed experts in the layer: tokens times experts per token. This and the next four are there for models with routed experts, unless --expert-load-metrics is off.") \
+  X(kExpertImbalance, "hadal:expert_imbalance", kGauge, kNone, "ratio", "layer,model_name,engine", "Tokens of the layer's most chosen expert over the mean of its experts; a step counts half as much after 1,024 more.") \
+  X(kExpertsActive, "hadal:experts_active", kCounter, kNone, "experts", "layer,model_name,engine", "Experts of the layer that a sampled step chose, summed over the sampled steps. Share active in a step: rate of this / rate of hadal:expert_sampled_steps_total / hadal:experts.") \
+  X(kExpertSampledSteps, "hadal:expert_sampled_steps", kCounter, kNone, "steps", "model_name,engine", "Steps whose experts were counted apart: one in 65, or one a second where steps are longer.") \
+  X(kExperts, "hadal:experts", kGauge, kNone, "experts", "model_name,engine", "Routed experts of a layer.") \
   X(kGpuPower, "hadal:gpu_power_watts", kGauge, kNone, "watts", "device", "Power that the GPU draws. GPU figures are there where one is used and its driver tells.") \
   X(kGpuTemperature, "hadal:gpu_temperature_celsius", kGauge, kNone, "celsius", "device", "Temperature of the GPU.") \
   X(kGpuCompute, "hadal:gpu_compute_utilization", kGauge, kNone, "ratio", "device", "Share of the driver's last sampling period in which a kernel ran.") \

@@ -38,8 +38,8 @@ void append_label_value(std::string_view value, std::string* out) {
 }
 
 // name{labels,le="..."} value
-void append_sample(std::string_view name, std::string_view suffix, std::string_view labels, std::string_view le,
-                   double value, std::string* out) {
+void append_sample(std::string_view name, std::string_view suffix, std::string_view labels,
+                   std::string_view le, double value, std::string* out) {
   *out += name;
   *out += suffix;
   if (!labels.empty() || !le.empty()) {
@@ -94,17 +94,23 @@ struct Registry::Family {
   std::vector<std::string> label_names;
   std::vector<double> bounds;
   Mutex mutex;
-  std::map<std::vector<std::string>, std::unique_ptr<Series>> series GUARDED_BY(mutex);  // ordered: a stable page
+  size_t max_series GUARDED_BY(mutex) = 0;
+  std::map<std::vector<std::string>, std::unique_ptr<Series>> series
+      GUARDED_BY(mutex);  // ordered: a stable page
 
   void expose(std::string* out) EXCLUDES(mutex);
 };
 
-Registry::Registry(const RegistryOptions& options) : options_(options) {
+Registry::Registry(const RegistryOptions& options) {
   for (const MetricRow& row : metric_catalogue()) {
     auto family = std::make_unique<Family>();
     family->row = &row;
     family->label_names = row.label_names();
     family->bounds = bucket_bounds(row.buckets, options.max_model_len);
+    {
+      const MutexLock lock(family->mutex);
+      family->max_series = options.max_series;
+    }
     families_.push_back(std::move(family));
   }
 }
@@ -118,7 +124,7 @@ Registry::Series& Registry::series(Metric metric, Labels labels) {
   MutexLock lock(family.mutex);
   auto found = family.series.find(key);
   if (found != family.series.end()) return *found->second;
-  if (family.series.size() >= options_.max_series && !key.empty()) {
+  if (family.series.size() >= family.max_series && !key.empty()) {
     key.assign(key.size(), "other");
     found = family.series.find(key);
     if (found != family.series.end()) return *found->second;
@@ -130,7 +136,8 @@ Registry::Series& Registry::series(Metric metric, Labels labels) {
     append_label_value(key[i], &series->labels);
     series->labels.push_back('"');
   }
-  if (family.row->type == MetricType::kHistogram) series->histogram = std::make_unique<Histogram>(family.bounds);
+  if (family.row->type == MetricType::kHistogram)
+    series->histogram = std::make_unique<Histogram>(family.bounds);
   return *family.series.emplace(std::move(key), std::move(series)).first->second;
 }
 
@@ -147,6 +154,12 @@ Gauge& Registry::gauge(Metric metric, Labels labels) {
 Histogram& Registry::histogram(Metric metric, Labels labels) {
   CHECK_MSG(metric_row(metric).type == MetricType::kHistogram, metric_row(metric).name);
   return *series(metric, labels).histogram;
+}
+
+void Registry::allow_series(Metric metric, size_t max_series) {
+  Family& family = *families_[static_cast<size_t>(metric)];
+  const MutexLock lock(family.mutex);
+  family.max_series = max_series;
 }
 
 void Registry::add_collector(std::function<void()> collector) {
@@ -168,11 +181,16 @@ void Registry::Family::expose(std::string* out) {
   if (series.empty()) return;
   const std::string name = row->exposed_name();
   static constexpr const char* kTypes[] = {"counter", "gauge", "histogram"};
-  *out += "# HELP " + name + " " + row->help + "\n# TYPE " + name + " " + kTypes[static_cast<size_t>(row->type)] + "\n";
+  *out += "# HELP " + name + " " + row->help + "\n# TYPE " + name + " " +
+          kTypes[static_cast<size_t>(row->type)] + "\n";
   for (const auto& [key, one] : series) {
     switch (row->type) {
-      case MetricType::kCounter: append_sample(name, "", one->labels, "", one->counter.value(), out); break;
-      case MetricType::kGauge: append_sample(name, "", one->labels, "", one->gauge.value(), out); break;
+      case MetricType::kCounter:
+        append_sample(name, "", one->labels, "", one->counter.value(), out);
+        break;
+      case MetricType::kGauge:
+        append_sample(name, "", one->labels, "", one->gauge.value(), out);
+        break;
       case MetricType::kHistogram: {
         const std::vector<uint64_t> counts = one->histogram->counts();
         uint64_t total = 0;
@@ -181,7 +199,8 @@ void Registry::Family::expose(std::string* out) {
           std::string le = "+Inf";
           if (i < bounds.size()) {
             le = fmt::format("{}", bounds[i]);
-            // prometheus_client writes bounds as Python floats ("1.0"); series keep their identity with queries on le.
+            // prometheus_client writes bounds as Python floats ("1.0"); series keep their identity with
+            // queries on le.
             if (le.find_first_of(".e") == std::string::npos) le += ".0";
           }
           append_sample(name, "_bucket", one->labels, le, static_cast<double>(total), out);

@@ -5,11 +5,11 @@
 //   tokens.add(1);                                                                 // any thread, lock-free
 //   std::string page = registry.expose();                                          // for GET /metrics
 //
-// Threads: all. Looking a series up takes a mutex: keep the reference (valid as long as the registry) where it matters.
-// Values are relaxed atomics; an exposition may see one counter of an event and not yet the next.
+// Threads: all. Looking a series up takes a mutex: keep the reference (valid as long as the registry) where
+// it matters. Values are relaxed atomics; an exposition may see one counter of an event and not yet the next.
 //
-// A family holds at most `max_series` label combinations; further ones share a series whose labels are all "other",
-// so that label values that come from outside cannot eat the memory.
+// A family holds at most `max_series` label combinations; further ones share a series whose labels are all
+// "other", so that label values that come from outside cannot eat the memory.
 #pragma once
 
 #include <atomic>
@@ -83,7 +83,11 @@ class Registry {
   Gauge& gauge(Metric metric, Labels labels = {});
   Histogram& histogram(Metric metric, Labels labels = {});
 
-  /// Runs before every exposition, to set gauges from figures that live elsewhere. Serialised; must not call expose().
+  /// Another bound of one metric's series, for labels that come from within. Before its first series.
+  void allow_series(Metric metric, size_t max_series);
+
+  /// Runs before every exposition, to set gauges from figures that live elsewhere. Serialised; must not call
+  /// expose().
   void add_collector(std::function<void()> collector) EXCLUDES(collect_mutex_);
 
   /// Prometheus text format 0.0.4 of every metric that has a series.
@@ -95,13 +99,13 @@ class Registry {
   struct Family;
   Series& series(Metric metric, Labels labels);
 
-  const RegistryOptions options_;
   std::vector<std::unique_ptr<Family>> families_;  // one per row of the catalogue
   Mutex collect_mutex_;
   std::vector<std::function<void()>> collectors_ GUARDED_BY(collect_mutex_);
 };
 
-/// Registers the process_* metrics: CPU time, memory, descriptors, threads, read from /proc at each exposition.
+/// Registers the process_* metrics: CPU time, memory, descriptors, threads, read from /proc at each
+/// exposition.
 void add_process_collector(Registry& registry);
 
 }  // namespace hadal::telemetry

@@ -41,10 +41,19 @@ void facts(BackendDevice* device, BackendFacts* facts) {
   facts->host_memory = 0;
   facts->steps_in_flight = 2;
   facts->graphs = 1;
+  const DeferredDevice& mine = self(device);
+  if (mine.memory_bytes == 0) return;
+  facts->total_bytes = mine.memory_bytes;
+  facts->free_bytes = mine.memory_bytes - mine.memory.device_bytes();
 }
 
-int32_t allocate(BackendDevice* device, uint64_t bytes, MemoryKind kind, void** data, BackendError*) {
+int32_t allocate(BackendDevice* device, uint64_t bytes, MemoryKind kind, void** data, BackendError* error) {
   DeferredDevice& mine = self(device);
+  if (kind == MemoryKind::kDevice && mine.memory_bytes > 0 &&
+      bytes + mine.memory.device_bytes() > mine.memory_bytes) {
+    error->out_of_memory = 1;
+    return answer(resource_exhausted("out of device memory"), error);
+  }
   if (mine.capturing != nullptr) mine.violate("memory is allocated while a graph is captured");
   *data = mine.memory.allocate(bytes, kind);
   return 0;
@@ -140,6 +149,10 @@ int32_t event_record(BackendDevice* device, BackendStream*, BackendEvent* event,
 int32_t event_wait(BackendDevice* device, BackendEvent* event, BackendError* error) {
   return wait_until(self(device), self(event).mark, error);
 }
+int32_t event_passed(BackendDevice* device, BackendEvent* event, int32_t* passed, BackendError*) {
+  *passed = self(device).passed(self(event).mark) ? 1 : 0;
+  return 0;
+}
 int32_t event_elapsed(BackendDevice*, BackendEvent* from, BackendEvent* to, double* seconds, BackendError*) {
   *seconds = std::chrono::duration<double>(self(to).time - self(from).time).count();
   return 0;
@@ -201,6 +214,7 @@ const BackendApi& table() {
       .event_destroy = event_destroy,
       .event_record = event_record,
       .event_wait = event_wait,
+      .event_passed = event_passed,
       .event_elapsed = event_elapsed,
       .graph_begin = graph_begin,
       .graph_end = graph_end,
@@ -221,6 +235,7 @@ const BackendApi& deferred_backend(std::string_view inner) {
 }
 
 DeferredReport& deferred_report(const Device& device) { return self(device.handle()).report; }
+void deferred_set_memory(const Device& device, uint64_t bytes) { self(device.handle()).memory_bytes = bytes; }
 int64_t deferred_queue(const Device& device) { return self(device.handle()).queued(); }
 
 }  // namespace hadal::testing

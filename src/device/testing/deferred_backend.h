@@ -44,6 +44,8 @@ struct DeferredReport {
 const BackendApi& deferred_backend(std::string_view inner);
 /// Of a device that was opened with deferred_backend.
 DeferredReport& deferred_report(const Device& device);
+/// From now on the device has so much memory of its own; what is over it cannot be allocated.
+void deferred_set_memory(const Device& device, uint64_t bytes);
 /// Ops and copies that have not run yet.
 int64_t deferred_queue(const Device& device);
 

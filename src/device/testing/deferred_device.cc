@@ -51,6 +51,12 @@ bool DeferredMemory::holds(const void* data, MemoryKind kind) const {
   return at < after->first + after->second;
 }
 
+uint64_t DeferredMemory::device_bytes() const {
+  uint64_t sum = 0;
+  for (const auto& [data, bytes] : device_) sum += bytes;
+  return sum;
+}
+
 void DeferredMemory::open(bool on) {
   for (const auto& [data, bytes] : device_) mprotect(data, bytes, on ? PROT_READ | PROT_WRITE : PROT_NONE);
 }

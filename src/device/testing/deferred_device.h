@@ -21,6 +21,7 @@ class DeferredMemory {
   void* allocate(uint64_t bytes, MemoryKind kind);
   void release(void* data, MemoryKind kind);
   bool holds(const void* data, MemoryKind kind) const;
+  uint64_t device_bytes() const;
   /// Lets the host at device memory, or keeps it out.
   void open(bool on);
 
@@ -58,6 +59,7 @@ class DeferredDevice {
   DeferredMemory memory;
   DeferredReport report;
   uint64_t prepared_bytes = 0;
+  uint64_t memory_bytes = 0;  // 0: the inner device's
 
   void violate(std::string what) { report.violations.push_back(std::move(what)); }
   /// The descriptor and the metadata that it points to, with what can be checked at once.
@@ -69,6 +71,7 @@ class DeferredDevice {
   Status run_until(uint64_t mark);
   Status run_all() { return run_until(pushed_); }
   uint64_t pushed() const { return pushed_; }
+  bool passed(uint64_t mark) const { return done_ >= mark; }
   int64_t queued() const { return static_cast<int64_t>(queue_.size()); }
 
   Status copy(void* to, const void* from, uint64_t bytes, CopyKind kind);

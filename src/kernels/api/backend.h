@@ -10,7 +10,7 @@
 
 namespace hadal {
 
-inline constexpr uint32_t kBackendAbi = 2;
+inline constexpr uint32_t kBackendAbi = 3;
 
 struct BackendError {
   char message[512];
@@ -104,6 +104,8 @@ struct BackendApi {
   int32_t (*event_record)(BackendDevice*, BackendStream*, BackendEvent*, BackendError*);
   int32_t (*event_wait)(BackendDevice*, BackendEvent*,
                         BackendError*);  // host waits until the stream has passed it
+  /// Without waiting: has the stream passed it?
+  int32_t (*event_passed)(BackendDevice*, BackendEvent*, int32_t* passed, BackendError*);
   int32_t (*event_elapsed)(BackendDevice*, BackendEvent* from, BackendEvent* to, double* seconds,
                            BackendError*);
 

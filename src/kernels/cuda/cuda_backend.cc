@@ -266,6 +266,15 @@ int32_t event_record(BackendDevice* device, BackendStream* stream, BackendEvent*
 int32_t event_wait(BackendDevice*, BackendEvent* event, BackendError* error) {
   return guarded(error, [&] { return check(cudaEventSynchronize(event_of(event)), "waiting for the GPU"); });
 }
+int32_t event_passed(BackendDevice*, BackendEvent* event, int32_t* passed, BackendError* error) {
+  return guarded(error, [&]() -> Status {
+    const cudaError_t state = cudaEventQuery(event_of(event));
+    *passed = state == cudaErrorNotReady ? 0 : 1;
+    if (state != cudaErrorNotReady) return check(state, "asking for an event");
+    cudaGetLastError();  // the runtime keeps this answer as if it were an error
+    return OkStatus();
+  });
+}
 int32_t event_elapsed(BackendDevice*, BackendEvent* from, BackendEvent* to, double* seconds,
                       BackendError* error) {
   return guarded(error, [&]() -> Status {
@@ -342,6 +351,7 @@ constexpr BackendApi kApi = {
     .event_destroy = event_destroy,
     .event_record = event_record,
     .event_wait = event_wait,
+    .event_passed = event_passed,
     .event_elapsed = event_elapsed,
     .graph_begin = graph_begin,
     .graph_end = graph_end,

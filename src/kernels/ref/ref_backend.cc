@@ -223,6 +223,7 @@ constexpr BackendApi kApi = {
     .event_destroy = nullptr,
     .event_record = nullptr,
     .event_wait = nullptr,
+    .event_passed = nullptr,
     .event_elapsed = nullptr,
     .graph_begin = nullptr,
     .graph_end = nullptr,
