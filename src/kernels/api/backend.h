@@ -10,7 +10,7 @@
 
 namespace hadal {
 
-inline constexpr uint32_t kBackendAbi = 2;
+inline constexpr uint32_t kBackendAbi = 3;
 
 struct BackendError {
   char message[512];
@@ -37,6 +37,13 @@ struct BackendFacts {
   int32_t steps_in_flight;  // 1 on a CPU, 2 on a GPU
   int32_t graphs;           // 1: graph_* work
   int32_t threads;
+};
+
+/// A file that is mapped into this process from its first byte.
+struct BackendFile {
+  const void* data;
+  uint64_t bytes;
+  int32_t descriptor;  // open for reading
 };
 
 /// What `finish_prepare` reports of the weights streamed since the device was opened.
@@ -79,6 +86,10 @@ struct BackendApi {
   int32_t (*copy)(BackendDevice*, BackendStream*, void* to, const void* from, uint64_t bytes, CopyKind,
                   BackendError*);
 
+  /// Says that some host memory is a mapped file, so that weights (and other bytes to copy) which lie in it
+  /// may be read from the file itself. Mapping and descriptor last until finish_prepare returns. Null on
+  /// backends that read in place.
+  void (*mapped_file)(BackendDevice*, const BackendFile*);
   /// Takes the weights in. May return before they have been read: they must stay mapped until finish_prepare
   /// returns.
   int32_t (*prepare)(BackendDevice*, const WeightGroup*, PreparedGroup** group, BackendError*);
