@@ -5,13 +5,17 @@
 
 dense: the Llama architecture, hidden 2048, about 100 MiB of weights a layer.
 moe: the DeepSeek-V2-Lite layer (hidden 2048, 64 experts of 1408, 6 used, 2 shared), about 1.1 GiB a layer.
-Needs numpy.
+Needs Python 3 alone; several GB take seconds, since the values of a matrix repeat after half a million.
 """
 import argparse
+import array
 import json
+import math
 import pathlib
+import random
+import struct
 
-import numpy as np
+BLOCK = 524287  # values, a prime
 
 DENSE = dict(architectures=["LlamaForCausalLM"], model_type="llama", vocab_size=32000, hidden_size=2048,
              intermediate_size=5632, num_attention_heads=16, num_key_value_heads=16, max_position_embeddings=8192,
@@ -67,11 +71,36 @@ def tensors(c):
     yield "lm_head.weight", (c["vocab_size"], hidden)
 
 
-def random_bf16(shape, rng):
-    if len(shape) == 1:
-        return np.full(shape, 0x3F80, np.uint16)  # 1.0
-    bits = (rng.standard_normal(shape, dtype=np.float32) * (shape[1] ** -0.5)).view(np.uint32)
-    return (bits >> 16).astype(np.uint16)
+def bf16(value):
+    bits = struct.unpack("<I", struct.pack("<f", value))[0]
+    return bits + 0x8000 >> 16
+
+
+class Values:
+    """Random bytes, quickly: a block of normal values for each width, whose length (a prime) shifts it against the rows. A
+    matrix goes on in it where the last one ended, so that no two are alike."""
+
+    def __init__(self):
+        self.random, self.blocks, self.at = random.Random(1), {}, {}
+
+    def block(self, width):
+        if width not in self.blocks:
+            table = [bf16(self.random.gauss(0, width ** -0.5)) for _ in range(4096)]
+            values = array.array("H", self.random.choices(table, k=BLOCK))
+            self.blocks[width], self.at[width] = memoryview(values.tobytes()), 0
+        return self.blocks[width]
+
+    def write(self, file, shape):
+        left = 2 * math.prod(shape)
+        if len(shape) == 1:
+            file.write(b"\x80\x3f" * shape[0])  # 1.0
+            return
+        block = self.block(shape[1])
+        while left:
+            part = block[self.at[shape[1]]:][:left]
+            file.write(part)
+            left -= len(part)
+            self.at[shape[1]] = (self.at[shape[1]] + len(part)) % len(block)
 
 
 def main():
@@ -83,18 +112,18 @@ def main():
     config = {**COMMON, **(DENSE if arguments.shape == "dense" else MOE), "num_hidden_layers": arguments.layers}
     header, offset = {}, 0
     for name, shape in tensors(config):
-        size = 2 * int(np.prod(shape))
+        size = 2 * math.prod(shape)
         header[name] = {"dtype": "BF16", "shape": list(shape), "data_offsets": [offset, offset + size]}
         offset += size
     raw = json.dumps(header).encode()
     raw += b" " * (-len(raw) % 64)
     arguments.out.mkdir(parents=True, exist_ok=True)
     (arguments.out / "config.json").write_text(json.dumps(config, indent=2))
-    rng = np.random.default_rng(1)
-    with open(arguments.out / "model.safetensors", "wb") as file:
+    values = Values()
+    with open(arguments.out / "model.safetensors", "wb", buffering=1 << 20) as file:
         file.write(len(raw).to_bytes(8, "little") + raw)
         for name, shape in tensors(config):
-            file.write(random_bf16(shape, rng).tobytes())
+            values.write(file, shape)
     print(f"{arguments.out}: {offset / 1e6:.0f} MB of weights")
 
 

@@ -1,5 +1,5 @@
 // hadal bench MODEL: prefill and decode beside the machine's read bandwidth. `hadal bench serve`, `hadal
-// bench cache` and `hadal bench simulate` have files of their own.
+// bench load`, `hadal bench cache` and `hadal bench simulate` have files of their own.
 #include <fmt/core.h>
 
 #include <cstdio>
@@ -92,9 +92,9 @@ int bench_model(const Arguments& arguments) {
       "Measures prefill and decode through the engine. Before and after every round the machine's read "
       "bandwidth is probed, so the last column compares like with like. With one sequence it is the share of "
       "that bandwidth at which the weights are read.\n\nOther measurements: `hadal bench serve` (load on a "
-      "running "
-      "server), `hadal bench cache` (the prefix cache over a recorded trace), `hadal bench simulate` (the "
-      "scheduler on a simulated clock); each has its own --help.");
+      "running server), `hadal bench load` (weights from files to a GPU), `hadal bench cache` (the prefix "
+      "cache over a recorded trace), `hadal bench simulate` (the scheduler on a simulated clock); each has "
+      "its own --help.");
   add_model_option(table, options.engine);
   table.option("--prompt-tokens", &options.prompt_tokens, "prompt length");
   table.option("--output-tokens", &options.output_tokens, "tokens to generate");
@@ -125,6 +125,7 @@ int run_bench(const Arguments& arguments) {
   const std::string first = arguments.empty() ? std::string() : arguments.front();
   if (first == "serve") return run_bench_serve(Arguments(arguments.begin() + 1, arguments.end()));
   if (first == "simulate") return run_bench_simulate(Arguments(arguments.begin() + 1, arguments.end()));
+  if (first == "load") return run_bench_load(Arguments(arguments.begin() + 1, arguments.end()));
   if (first == "cache") return run_bench_cache(Arguments(arguments.begin() + 1, arguments.end()));
   return bench_model(arguments);
 }

@@ -17,9 +17,10 @@ int run_up(const Arguments& arguments);
 int run_generate(const Arguments& arguments);
 int run_inspect(const Arguments& arguments);
 int run_eval(const Arguments& arguments);
-int run_bench(const Arguments& arguments);  // MODEL, or one of the three below by its first argument
+int run_bench(const Arguments& arguments);  // MODEL, or one of the four below by its first argument
 int run_bench_serve(const Arguments& arguments);
 int run_bench_cache(const Arguments& arguments);
+int run_bench_load(const Arguments& arguments);
 int run_bench_simulate(const Arguments& arguments);
 int run_tokenize(const Arguments& arguments);
 int run_render(const Arguments& arguments);

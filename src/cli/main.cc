@@ -24,7 +24,7 @@ constexpr Command kCommands[] = {
     {"generate", "complete one prompt without a server", run_generate},
     {"inspect", "what a checkpoint contains, needs and will run on", run_inspect},
     {"eval", "compare a checkpoint's logits with recorded ones", run_eval},
-    {"bench", "measure the engine, a running server (bench serve) or the prefix cache (bench cache)",
+    {"bench", "measure the engine; bench serve, load, cache: a running server, loading, the prefix cache",
      run_bench},
     {"tokenize", "JSON lines of text to token ids, or back", run_tokenize},
     {"render", "a JSON conversation to the model's prompt", run_render},

@@ -105,6 +105,12 @@ Status Device::wait(BackendStream* stream) {
   return to_status(api_->stream_wait(handle_, stream, &error), error, api_->name, "wait");
 }
 
+void Device::mapped_file(const MappedFile& file) {
+  if (api_->mapped_file == nullptr) return;
+  const BackendFile seen{file.bytes().data(), file.bytes().size(), file.descriptor()};
+  api_->mapped_file(handle_, &seen);
+}
+
 StatusOr<Prepared> Device::prepare(const WeightGroup& group) {
   Prepared prepared;
   BackendError error{};

@@ -22,6 +22,7 @@
 
 #include "base/status.h"
 #include "kernels/api/backend.h"
+#include "tensor/mapped_file.h"
 
 namespace hadal {
 
@@ -154,6 +155,9 @@ class Device : public std::enable_shared_from_this<Device> {
   Status copy(BackendStream* stream, void* to, const void* from, uint64_t bytes, CopyKind kind);
   Status wait(BackendStream* stream);
 
+  /// Lets the backend read what lies in this file with reads of its own, faster than by touching its pages.
+  /// The file must stay until finish_prepare().
+  void mapped_file(const MappedFile& file);
   /// Weights may still be on their way when this returns; they must stay mapped until finish_prepare().
   StatusOr<Prepared> prepare(const WeightGroup& group);
   StatusOr<BackendLoadReport> finish_prepare();

@@ -76,7 +76,7 @@ TEST(Device, ModuleRunsAnOp) {
 }
 
 TEST(Device, ModuleWithWrongTableIsRefused) {
-  EXPECT_THAT(open_error("badabi"), HasSubstr("backend interface 3, this program speaks 2"));
+  EXPECT_THAT(open_error("badabi"), HasSubstr("backend interface 4, this program speaks 3"));
   EXPECT_THAT(open_error("badsize"), HasSubstr("backend table has"));
   EXPECT_THAT(open_error("noentry"), HasSubstr("lacks hadal_backend_v1"));
   EXPECT_THAT(open_error("notable"), HasSubstr("gave no backend"));

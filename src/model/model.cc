@@ -17,6 +17,9 @@ StatusOr<std::unique_ptr<Model>> Model::create(const ModelConfig& config,
   parts.options = options;
   parts.checkpoint = std::move(checkpoint);
   parts.device = std::move(device);
+  if (parts.checkpoint != nullptr) {
+    for (const auto& file : parts.checkpoint->files()) parts.device->mapped_file(file->file());
+  }
   parts.communicator = &communicator;
   parts.groups = cache_groups_of(config, options.cache);
   return config.mla ? make_deepseek(std::move(parts)) : make_dense(std::move(parts));

@@ -44,6 +44,7 @@ class Checkpoint {
   /// Bytes that find() had to copy.
   uint64_t copied_bytes() const;
   const std::vector<std::string>& paths() const { return paths_; }
+  const std::vector<std::shared_ptr<const SafetensorsFile>>& files() const { return files_; }
 
   /// Hints to the system about a tensor's pages; unknown names are ignored.
   void will_need(std::string_view name) const;

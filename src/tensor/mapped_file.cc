@@ -11,10 +11,12 @@
 namespace hadal {
 namespace {
 
-/// Closes on every way out; the mapping outlives the descriptor.
+/// Closes on every way out but the good one.
 struct Descriptor {
   int fd;
-  ~Descriptor() { ::close(fd); }
+  ~Descriptor() {
+    if (fd >= 0) ::close(fd);
+  }
 };
 
 uintptr_t page_size() {
@@ -39,7 +41,7 @@ StatusOr<std::shared_ptr<const MappedFile>> MappedFile::open(const std::string& 
     if (errno == ENOENT) return not_found("{}: {}", path, reason);
     return failed_precondition("{}: cannot open: {}", path, reason);
   }
-  const Descriptor closer{fd};
+  Descriptor closer{fd};
   struct stat facts {};
   if (::fstat(fd, &facts) != 0) return failed_precondition("{}: {}", path, std::strerror(errno));
   if (!S_ISREG(facts.st_mode)) return invalid_argument("{}: not a regular file", path);
@@ -48,10 +50,15 @@ StatusOr<std::shared_ptr<const MappedFile>> MappedFile::open(const std::string& 
   void* data = ::mmap(nullptr, size, PROT_READ, MAP_PRIVATE, fd, 0);
   if (data == MAP_FAILED)
     return resource_exhausted("{}: cannot map {} bytes: {}", path, size, std::strerror(errno));
-  return std::shared_ptr<const MappedFile>(new MappedFile(path, static_cast<const std::byte*>(data), size));
+  closer.fd = -1;
+  return std::shared_ptr<const MappedFile>(
+      new MappedFile(path, fd, static_cast<const std::byte*>(data), size));
 }
 
-MappedFile::~MappedFile() { ::munmap(const_cast<std::byte*>(data_), size_); }
+MappedFile::~MappedFile() {
+  ::munmap(const_cast<std::byte*>(data_), size_);
+  ::close(fd_);
+}
 
 void MappedFile::will_need(std::span<const std::byte> part) const {
   const auto begin = reinterpret_cast<uintptr_t>(part.data());

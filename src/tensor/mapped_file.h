@@ -25,6 +25,8 @@ class MappedFile {
 
   const std::string& path() const { return path_; }
   std::span<const std::byte> bytes() const { return {data_, size_}; }
+  /// Open for reading, for whoever would rather read than touch pages. Its position belongs to nobody.
+  int descriptor() const { return fd_; }
 
   /// Asks the system to begin reading these bytes (a part of bytes()). A hint: never fails.
   void will_need(std::span<const std::byte> part) const;
@@ -33,10 +35,11 @@ class MappedFile {
   void release(std::span<const std::byte> part) const;
 
  private:
-  MappedFile(std::string path, const std::byte* data, size_t size)
-      : path_(std::move(path)), data_(data), size_(size) {}
+  MappedFile(std::string path, int fd, const std::byte* data, size_t size)
+      : path_(std::move(path)), fd_(fd), data_(data), size_(size) {}
 
   std::string path_;
+  int fd_;
   const std::byte* data_;
   size_t size_;
 };

@@ -49,6 +49,12 @@ def test_generate():
     assert "Paris" in answer
 
 
+def test_bench_load_refuses_a_device_that_loads_nothing():
+    refused = run("bench", "load", DEMO, "--device", "cpu", check=False)
+    assert refused.returncode == 1 and b"reads weights in place" in refused.stderr and refused.stdout == b""
+    assert b"--readers" in run("bench", "load", "--help").stdout
+
+
 def test_hub_id_in_the_local_cache(tmp_path):
     snapshot = tmp_path / "models--hadal--demo" / "snapshots" / "abc"
     snapshot.mkdir(parents=True)

@@ -4,13 +4,12 @@
 """
 import argparse
 import json
-import re
 
 import torch
 
 import chat
+from skill import new_tokens, right
 
-NEW_TOKENS = {"products": 110, "sums": 90, "differences": 110, "word_problems": 110, "sort_numbers": 60, "count_up": 90, "two_tool_calls": 90, "tool_result": 70, "json": 80, "strings": 70}
 BATCH_TOKENS = 60000
 
 
@@ -45,14 +44,6 @@ def greedy(model, prompts, eos, new):
     return out
 
 
-def right(e, text):
-    """text: what came after the thinking."""
-    if e.check == "number":
-        numbers = re.findall(r"-?\d+", text)
-        return bool(numbers) and numbers[-1] == e.gold
-    return text == e.gold if e.check == "exact" else e.gold in text
-
-
 def scores(model, t, sets):
     eos, out, wrong = t.token_to_id(chat.EOS), {}, []
     for skill, examples in sets.items():
@@ -63,7 +54,7 @@ def scores(model, t, sets):
             if not chosen:
                 continue
             prompts = [t.encode(chat.render(e.messages, e.tools, generate=True, thinking=mode == "thinking"), add_special_tokens=False).ids for e in chosen]
-            answers = greedy(model, prompts, eos, NEW_TOKENS.get(skill, 60))
+            answers = greedy(model, prompts, eos, new_tokens(skill))
             good = ran_on = 0
             for e, ids in zip(chosen, answers):
                 stopped = not ids or ids[-1] != -1

@@ -7,6 +7,7 @@ text and test text cannot share a question.
 import dataclasses
 import os
 import random
+import re
 import zlib
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -32,6 +33,23 @@ class Example:
     @property
     def is_test(self):
         return not self.always_train and held_out(self.key)
+
+
+LONG_ANSWERS = {"products": 110, "sums": 90, "differences": 110, "word_problems": 110, "sort_numbers": 60, "count_up": 90, "two_tool_calls": 90,
+                "tool_result": 70, "json": 80, "strings": 70}
+
+
+def new_tokens(skill):
+    """How long an answer may become, thinking included."""
+    return LONG_ANSWERS.get(skill, 60)
+
+
+def right(e, text):
+    """text: what came after the thinking."""
+    if e.check == "number":
+        numbers = re.findall(r"-?\d+", text)
+        return bool(numbers) and numbers[-1] == e.gold
+    return text == e.gold if e.check == "exact" else e.gold in text
 
 
 def user(text):

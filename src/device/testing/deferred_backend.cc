@@ -71,6 +71,7 @@ int32_t copy(BackendDevice* device, BackendStream*, void* to, const void* from, 
   return answer(self(device).copy(to, from, bytes, kind), error);
 }
 
+void mapped_file(BackendDevice* device, const BackendFile*) { ++self(device).report.mapped_files; }
 int32_t prepare(BackendDevice* device, const WeightGroup* weights, PreparedGroup** group,
                 BackendError* error) {
   DeferredDevice& mine = self(device);
@@ -200,6 +201,7 @@ const BackendApi& table() {
       .allocate = allocate,
       .release = release,
       .copy = copy,
+      .mapped_file = mapped_file,
       .prepare = prepare,
       .discard = discard,
       .finish_prepare = finish_prepare,

@@ -38,6 +38,7 @@ struct DeferredReport {
   int64_t downloads = 0;        // copies to pinned memory
   int64_t blocking_copies = 0;  // of other host memory
   uint64_t upload_bytes = 0;
+  int64_t mapped_files = 0;  // that the backend was told of
 };
 
 /// `inner`: "ref" or "cpu".

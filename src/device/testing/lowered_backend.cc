@@ -79,6 +79,10 @@ BackendApi table(const char* name, decltype(BackendApi::open) open) {
                 CopyKind kind, BackendError* error) {
     return self(device).api().copy(self(device).handle(), stream, to, from, bytes, kind, error);
   };
+  api.mapped_file = [](BackendDevice* device, const BackendFile* file) {
+    if (self(device).api().mapped_file != nullptr)
+      self(device).api().mapped_file(self(device).handle(), file);
+  };
   api.prepare = [](BackendDevice* device, const WeightGroup* weights, PreparedGroup** group,
                    BackendError* error) {
     return self(device).api().prepare(self(device).handle(), weights, group, error);

@@ -39,6 +39,13 @@ struct BackendFacts {
   int32_t threads;
 };
 
+/// A file that is mapped into this process from its first byte.
+struct BackendFile {
+  const void* data;
+  uint64_t bytes;
+  int32_t descriptor;  // open for reading
+};
+
 /// What `finish_prepare` reports of the weights streamed since the device was opened.
 struct BackendLoadReport {
   uint64_t bytes;  // copied to the device or made up there
@@ -79,6 +86,10 @@ struct BackendApi {
   int32_t (*copy)(BackendDevice*, BackendStream*, void* to, const void* from, uint64_t bytes, CopyKind,
                   BackendError*);
 
+  /// Says that some host memory is a mapped file, so that weights (and other bytes to copy) which lie in it
+  /// may be read from the file itself. Mapping and descriptor last until finish_prepare returns. Null on
+  /// backends that read in place.
+  void (*mapped_file)(BackendDevice*, const BackendFile*);
   /// Takes the weights in. May return before they have been read: they must stay mapped until finish_prepare
   /// returns.
   int32_t (*prepare)(BackendDevice*, const WeightGroup*, PreparedGroup** group, BackendError*);

@@ -108,6 +108,22 @@ void release(BackendDevice*, MemoryKind kind, void* data, uint64_t) {
   }
 }
 
+/// Copies of pageable memory from this size on go the way of weights while those are loaded (an embedding is
+/// a gigabyte, and the driver copies pageable memory with one thread).
+constexpr uint64_t kLargeCopy = uint64_t{1} << 20;
+
+bool is_pageable(const void* host) {
+  cudaPointerAttributes found{};
+  return cudaPointerGetAttributes(&found, host) == cudaSuccess && found.type == cudaMemoryTypeUnregistered;
+}
+
+/// Ordered on the stream, since nothing is left to do on either side.
+Status copy_as_weights(CudaDevice& device, cudaStream_t stream, void* to, const void* from, uint64_t bytes) {
+  RETURN_IF_ERROR(check(cudaStreamSynchronize(stream), "copying"));
+  RETURN_IF_ERROR(device.uploader->upload(to, from, bytes));
+  return device.uploader->flush();
+}
+
 int32_t copy(BackendDevice* device, BackendStream* stream, void* to, const void* from, uint64_t bytes,
              CopyKind kind, BackendError* error) {
   if (bytes == 0) return 0;
@@ -115,6 +131,10 @@ int32_t copy(BackendDevice* device, BackendStream* stream, void* to, const void*
     const cudaMemcpyKind direction = kind == CopyKind::kHostToDevice   ? cudaMemcpyHostToDevice
                                      : kind == CopyKind::kDeviceToHost ? cudaMemcpyDeviceToHost
                                                                        : cudaMemcpyDeviceToDevice;
+    if (kind == CopyKind::kHostToDevice && bytes >= kLargeCopy && self(device).uploader->active() &&
+        is_pageable(from)) {
+      return copy_as_weights(self(device), stream_of(device, stream), to, from, bytes);
+    }
     // the runtime keeps the interface's promise: pageable memory has been read or written when it returns
     return check(cudaMemcpyAsync(to, from, bytes, direction, stream_of(device, stream)), "copying");
   });
@@ -122,6 +142,7 @@ int32_t copy(BackendDevice* device, BackendStream* stream, void* to, const void*
 
 // ---- weights ----
 
+void mapped_file(BackendDevice* device, const BackendFile* file) { self(device).uploader->add_file(*file); }
 int32_t prepare(BackendDevice* device, const WeightGroup* weights, PreparedGroup** group,
                 BackendError* error) {
   return guarded(error, [&]() -> Status {
@@ -131,6 +152,8 @@ int32_t prepare(BackendDevice* device, const WeightGroup* weights, PreparedGroup
   });
 }
 void discard(BackendDevice* device, PreparedGroup* group) {
+  // a load that fails midway gives groups back whose bytes are still on their way
+  if (self(device).uploader->active()) (void)self(device).uploader->flush();
   cudaStreamSynchronize(self(device).stream);
   delete reinterpret_cast<CudaGroup*>(group);
 }
@@ -337,6 +360,7 @@ constexpr BackendApi kApi = {
     .allocate = allocate,
     .release = release,
     .copy = copy,
+    .mapped_file = mapped_file,
     .prepare = prepare,
     .discard = discard,
     .finish_prepare = finish_prepare,

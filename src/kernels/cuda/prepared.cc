@@ -16,6 +16,10 @@ constexpr float kFp8DummyScale = 0.000187f;  // e4m3 values over the whole range
 constexpr float kAwqDummyScale = 0.0043f;    // nibbles less 8 deviate by 4.6
 constexpr int kAwqDummyZero = 8;
 
+constexpr int64_t kAwqWordColumns = 8;
+
+/// Bytes of one column's (or group's) words as AutoAWQ stores them.
+uint64_t awq_word_bytes(const WeightRef& w) { return static_cast<uint64_t>(w.rows / 2); }
 uint64_t aligned(uint64_t bytes) { return (bytes + kAlignment - 1) / kAlignment * kAlignment; }
 int64_t ceil_div(int64_t value, int64_t by) { return (value + by - 1) / by; }
 bool is_float(DType dtype) { return dtype == DType::kF32 || dtype == DType::kBF16 || dtype == DType::kF16; }
@@ -113,17 +117,15 @@ class Filler {
     device_.uploader->count(bytes);
     return check(error, "making up weights");
   }
-  /// Sends an array as it is stored to temporary memory; `repack` queues what turns it into its place.
-  template <typename Repack>
-  Status repacked(const void* host, uint64_t bytes, const Repack& repack) {
-    const cudaStream_t stream = device_.uploader->stream();
-    void* raw = nullptr;
-    RETURN_IF_ERROR(check(cudaMallocAsync(&raw, bytes, stream), "memory to repack weights in"));
-    cudaError_t error = cudaMemcpyAsync(raw, host, bytes, cudaMemcpyHostToDevice, stream);
-    if (error == cudaSuccess) error = repack(raw, stream);
-    const cudaError_t freed = cudaFreeAsync(raw, stream);
-    device_.uploader->count(bytes);
-    return check(error == cudaSuccess ? freed : error, "repacking weights");
+
+  /// Sends an array that is stored in `lines` lines; `repack` turns some of them into their place.
+  Status repacked(const void* host, uint64_t line_bytes, int64_t lines, const AwqTarget& target,
+                  cudaError_t (*repack)(const AwqTarget&, const AwqLines&, cudaStream_t)) {
+    return device_.uploader->upload_lines(
+        host, line_bytes, lines,
+        [target, repack](const void* data, int64_t first, int64_t count, cudaStream_t stream) {
+          return repack(target, {data, first, count}, stream);
+        });
   }
 
   Status place_values(const WeightRef& from, int32_t index) {
@@ -139,9 +141,9 @@ class Filler {
       return made_up(fill_bytes(to, static_cast<int64_t>(bytes), from.dummy_seed, fp8, stream), bytes);
     }
     if (from.format != WeightFormat::kAwqGemm) return device_.uploader->upload(to, from.data, bytes);
-    return repacked(from.data, bytes, [&](const void* raw, cudaStream_t on) {
-      return repack_awq_values(to, raw, from.rows, from.cols, on);
-    });
+    // eight columns of words are what makes whole words of rows
+    return repacked(from.data, kAwqWordColumns * awq_word_bytes(from), from.cols / kAwqWordColumns,
+                    {to, from.rows, from.cols / kAwqWordColumns}, repack_awq_values);
   }
 
   Status place_scales(const WeightRef& from, int32_t index) {
@@ -155,9 +157,9 @@ class Filler {
       return made_up(fill_constant(to, from.scale_dtype, count, value, device_.uploader->stream()), bytes);
     }
     if (from.format != WeightFormat::kAwqGemm) return device_.uploader->upload(to, from.scales, bytes);
-    return repacked(from.scales, bytes, [&](const void* raw, cudaStream_t on) {
-      return repack_awq_scales(to, raw, from.rows, from.cols / from.group, on);
-    });
+    const int64_t groups = from.cols / from.group;
+    return repacked(from.scales, bytes / static_cast<uint64_t>(groups), groups, {to, from.rows, groups},
+                    repack_awq_scales);
   }
 
   Status place_zeros(const WeightRef& from, int32_t index) {
@@ -167,9 +169,8 @@ class Filler {
     member(index).zeros = to;
     if (from.dummy_seed != 0)
       return made_up(cudaMemsetAsync(to, kAwqDummyZero, bytes, device_.uploader->stream()), bytes);
-    return repacked(from.zeros, bytes / 2, [&](const void* raw, cudaStream_t on) {  // nibbles become bytes
-      return repack_awq_zeros(to, raw, from.rows, from.cols / from.group, on);
-    });
+    const int64_t groups = from.cols / from.group;
+    return repacked(from.zeros, awq_word_bytes(from), groups, {to, from.rows, groups}, repack_awq_zeros);
   }
 
   Status place_bias(const WeightRef& from, int32_t index) {

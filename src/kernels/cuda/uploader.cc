@@ -1,72 +1,35 @@
 #include "kernels/cuda/uploader.h"
 
-#include <sys/mman.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <chrono>
 #include <condition_variable>
-#include <cstring>
 #include <deque>
 #include <mutex>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "kernels/cuda/cuda_device.h"
+#include "kernels/cuda/mapped_files.h"
+#include "kernels/cuda/upload_lane.h"
 
 namespace hadal::cuda {
 namespace {
 
 using Clock = std::chrono::steady_clock;
 
-/// Pieces up to this go straight from the mapped file, through the driver's own pinned memory: pinning some
-/// for them would take longer.
-constexpr uint64_t kDirect = uint64_t{256} << 10;
-/// Buffers grow in these steps, to what the largest piece needs.
-constexpr uint64_t kBufferStep = uint64_t{1} << 20;
-
-/// `rows` runs of `row_bytes`, on the host `host_pitch` and on the device `device_pitch` apart.
-struct Piece {
-  char* to;
-  const char* from;
-  uint64_t device_pitch, host_pitch, row_bytes, rows;
-  uint64_t bytes() const { return row_bytes * rows; }
-};
-
-/// Tells the kernel that the piece will be read soon, so that it is read ahead; or (`now`) maps its pages in
-/// one call instead of a fault each. Advice: what it returns does not matter.
-void advise(const Piece& piece, bool now) {
-#ifdef MADV_POPULATE_READ
-  const int advice = now ? MADV_POPULATE_READ : MADV_WILLNEED;
-#else
-  const int advice = MADV_WILLNEED;
-#endif
-  static const auto kPage = static_cast<uintptr_t>(sysconf(_SC_PAGESIZE));
-  const auto from = reinterpret_cast<uintptr_t>(piece.from);
-  const uintptr_t first = from / kPage * kPage;
-  const uintptr_t end = from + piece.host_pitch * (piece.rows - 1) + piece.row_bytes;
-  madvise(reinterpret_cast<void*>(first), end - first, advice);
-}
-
-struct PinnedBuffer {
-  void* data = nullptr;
-  uint64_t bytes = 0;
-  cudaEvent_t sent = nullptr;  // recorded behind the last transfer out of it
-};
-
 struct Reader {
   std::thread thread;
-  cudaStream_t stream = nullptr;
-  PinnedBuffer buffers[2];
-  int next = 0;
+  std::unique_ptr<UploadLane> lane;
 };
 
 class ThreadedUploader final : public Uploader {
  public:
   ThreadedUploader(int32_t device_index, int32_t readers, uint64_t buffer_bytes)
       : device_index_(device_index),
-        buffer_bytes_(std::max(buffer_bytes, kBufferStep)),
+        buffer_bytes_(std::max<uint64_t>(buffer_bytes, 1)),
         readers_(static_cast<size_t>(std::max(readers, 1))) {
+    for (Reader& reader : readers_) reader.lane = std::make_unique<UploadLane>(files_, buffer_bytes_);
     fail(check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "making a stream"));
   }
 
@@ -79,9 +42,7 @@ class ThreadedUploader final : public Uploader {
     wake_.notify_all();
     for (Reader& reader : readers_) {
       if (reader.thread.joinable()) reader.thread.join();
-      if (reader.stream != nullptr) cudaStreamSynchronize(reader.stream);
-      free_buffers(reader);
-      if (reader.stream != nullptr) cudaStreamDestroy(reader.stream);
+      reader.lane.reset();
     }
     if (stream_ != nullptr) {
       cudaStreamSynchronize(stream_);
@@ -89,31 +50,31 @@ class ThreadedUploader final : public Uploader {
     }
   }
 
+  void add_file(const BackendFile& file) override { files_.add(file); }
+
   Status upload(void* device, const void* host, uint64_t bytes) override {
-    return upload_rows(device, bytes, host, bytes, bytes, 1);
+    std::vector<UploadPiece> pieces;
+    for (uint64_t first = 0; first < bytes; first += buffer_bytes_) {
+      pieces.push_back({.to = static_cast<char*>(device) + first,
+                        .from = static_cast<const char*>(host) + first,
+                        .bytes = std::min(buffer_bytes_, bytes - first)});
+    }
+    return queue(std::move(pieces), bytes);
   }
 
-  Status upload_rows(void* device, uint64_t device_pitch, const void* host, uint64_t host_pitch,
-                     uint64_t row_bytes, uint64_t rows) override {
-    std::vector<Piece> pieces;
-    if (row_bytes > 0 && rows > 0) {
-      cut({static_cast<char*>(device), static_cast<const char*>(host), device_pitch, host_pitch, row_bytes,
-           rows},
-          pieces);
+  Status upload_lines(const void* host, uint64_t line_bytes, int64_t lines, PlaceLines place) override {
+    const auto shared = std::make_shared<const PlaceLines>(std::move(place));
+    const auto at_once = static_cast<int64_t>(std::max<uint64_t>(buffer_bytes_ / line_bytes, 1));
+    std::vector<UploadPiece> pieces;
+    for (int64_t first = 0; first < lines; first += at_once) {
+      const int64_t count = std::min(at_once, lines - first);
+      pieces.push_back({.from = static_cast<const char*>(host) + static_cast<uint64_t>(first) * line_bytes,
+                        .bytes = static_cast<uint64_t>(count) * line_bytes,
+                        .place = shared,
+                        .first_line = first,
+                        .lines = count});
     }
-    {
-      const std::lock_guard lock(mutex_);
-      begin();
-      if (!error_.ok()) return error_;
-      bytes_ += row_bytes * rows;
-      queue_.insert(queue_.end(), pieces.begin(), pieces.end());
-    }
-    if (pieces.size() == 1) {
-      wake_.notify_one();
-    } else {
-      wake_.notify_all();
-    }
-    return OkStatus();
+    return queue(std::move(pieces), static_cast<uint64_t>(lines) * line_bytes);
   }
 
   void count(uint64_t bytes) override {
@@ -124,18 +85,28 @@ class ThreadedUploader final : public Uploader {
 
   cudaStream_t stream() override { return stream_; }
 
-  StatusOr<BackendLoadReport> finish() override {
+  bool active() const override {
+    const std::lock_guard lock(mutex_);
+    return begun_ || !files_.empty();
+  }
+
+  Status flush() override {
     {
       std::unique_lock lock(mutex_);
       idle_.wait(lock, [this] { return queue_.empty() && busy_ == 0; });
     }
-    // readers wait for the next piece: their streams and buffers may be touched
-    for (Reader& reader : readers_) {
-      if (reader.stream != nullptr) fail(check(cudaStreamSynchronize(reader.stream), "uploading weights"));
-    }
-    fail(check(cudaStreamSynchronize(stream_), "transforming weights"));
+    // readers wait for the next piece: their lanes may be touched
+    for (Reader& reader : readers_) fail(reader.lane->wait());
+    fail(check(cudaStreamSynchronize(stream_), "making up weights"));
+    const std::lock_guard lock(mutex_);
+    return error_;
+  }
+
+  StatusOr<BackendLoadReport> finish() override {
+    (void)flush();  // its error is kept
     const auto end = Clock::now();
-    for (Reader& reader : readers_) free_buffers(reader);
+    for (Reader& reader : readers_) reader.lane->release();
+    files_.clear();
 
     const std::lock_guard lock(mutex_);
     const Status status = std::exchange(error_, OkStatus());
@@ -148,31 +119,21 @@ class ThreadedUploader final : public Uploader {
   }
 
  private:
-  /// Pieces that a buffer holds: some rows, or part of one.
-  void cut(const Piece& whole, std::vector<Piece>& pieces) const {
-    Piece rest = whole;
-    if (rest.device_pitch == rest.row_bytes && rest.host_pitch == rest.row_bytes && rest.rows > 1) {
-      rest.row_bytes = rest.device_pitch = rest.host_pitch = rest.bytes();
-      rest.rows = 1;
+  Status queue(std::vector<UploadPiece> pieces, uint64_t bytes) {
+    const bool one = pieces.size() == 1;
+    {
+      const std::lock_guard lock(mutex_);
+      begin();
+      if (!error_.ok()) return error_;
+      bytes_ += bytes;
+      std::move(pieces.begin(), pieces.end(), std::back_inserter(queue_));
     }
-    if (rest.row_bytes <= buffer_bytes_) {
-      const uint64_t at_once = buffer_bytes_ / rest.row_bytes;
-      for (uint64_t row = 0; row < rest.rows; row += at_once) {
-        Piece piece = rest;
-        piece.to += row * rest.device_pitch;
-        piece.from += row * rest.host_pitch;
-        piece.rows = std::min(at_once, rest.rows - row);
-        pieces.push_back(piece);
-      }
-      return;
+    if (one) {
+      wake_.notify_one();
+    } else {
+      wake_.notify_all();
     }
-    for (uint64_t row = 0; row < rest.rows; ++row) {
-      for (uint64_t first = 0; first < rest.row_bytes; first += buffer_bytes_) {
-        const uint64_t bytes = std::min(buffer_bytes_, rest.row_bytes - first);
-        pieces.push_back({rest.to + row * rest.device_pitch + first,
-                          rest.from + row * rest.host_pitch + first, bytes, bytes, bytes, 1});
-      }
-    }
+    return OkStatus();
   }
 
   /// With the lock: starts the clock, and the threads once.
@@ -202,90 +163,32 @@ class ThreadedUploader final : public Uploader {
     while (true) {
       wake_.wait(lock, [this] { return stopping_ || !queue_.empty(); });
       if (stopping_) return;
-      const Piece piece = queue_.front();
+      const UploadPiece piece = std::move(queue_.front());
       queue_.pop_front();
       ++busy_;
       // what this reader or another one will take when each of them has done one more
       const bool ahead = queue_.size() >= readers_.size();
-      const Piece later = ahead ? queue_[readers_.size() - 1] : piece;
+      const UploadPiece later = ahead ? queue_[readers_.size() - 1] : UploadPiece{};
       lock.unlock();
-      if (ahead) advise(later, false);
-      fail(send(reader, piece));
+      files_.will_need(piece.from, piece.bytes);
+      if (ahead) files_.will_need(later.from, later.bytes);
+      fail(reader.lane->send(piece));
       lock.lock();
       --busy_;
       if (queue_.empty() && busy_ == 0) idle_.notify_all();
     }
   }
 
-  Status send(Reader& reader, const Piece& piece) {
-    constexpr std::string_view kWhat = "uploading weights";
-    if (reader.stream == nullptr) {
-      RETURN_IF_ERROR(
-          check(cudaStreamCreateWithFlags(&reader.stream, cudaStreamNonBlocking), "making a stream"));
-    }
-    if (piece.rows == 1 && piece.bytes() <= kDirect) {
-      return check(
-          cudaMemcpyAsync(piece.to, piece.from, piece.bytes(), cudaMemcpyHostToDevice, reader.stream), kWhat);
-    }
-    PinnedBuffer& buffer = reader.buffers[reader.next];
-    reader.next ^= 1;
-    RETURN_IF_ERROR(make_room(buffer, piece.bytes()));
-    RETURN_IF_ERROR(check(cudaEventSynchronize(buffer.sent), kWhat));  // at once if never recorded
-    advise(piece, true);
-    for (uint64_t row = 0; row < piece.rows; ++row) {
-      std::memcpy(static_cast<char*>(buffer.data) + row * piece.row_bytes,
-                  piece.from + row * piece.host_pitch, piece.row_bytes);
-    }
-    const cudaError_t sent =
-        piece.rows == 1 || piece.device_pitch == piece.row_bytes
-            ? cudaMemcpyAsync(piece.to, buffer.data, piece.bytes(), cudaMemcpyHostToDevice, reader.stream)
-            : cudaMemcpy2DAsync(piece.to, piece.device_pitch, buffer.data, piece.row_bytes, piece.row_bytes,
-                                piece.rows, cudaMemcpyHostToDevice, reader.stream);
-    RETURN_IF_ERROR(check(sent, kWhat));
-    return check(cudaEventRecord(buffer.sent, reader.stream), kWhat);
-  }
-
-  Status make_room(PinnedBuffer& buffer, uint64_t bytes) const {
-    if (buffer.sent == nullptr) {
-      // a waiting reader sleeps: its core is another reader's
-      RETURN_IF_ERROR(
-          check(cudaEventCreateWithFlags(&buffer.sent, cudaEventDisableTiming | cudaEventBlockingSync),
-                "making an event"));
-    }
-    if (buffer.bytes >= bytes) return OkStatus();
-    if (buffer.data != nullptr) {
-      RETURN_IF_ERROR(check(cudaEventSynchronize(buffer.sent), "uploading weights"));
-      RETURN_IF_ERROR(check(cudaFreeHost(std::exchange(buffer.data, nullptr)), "freeing an upload buffer"));
-    }
-    buffer.bytes = 0;
-    const uint64_t size =
-        std::max(bytes, std::min((bytes + kBufferStep - 1) / kBufferStep * kBufferStep, buffer_bytes_));
-    if (cudaHostAlloc(&buffer.data, size, cudaHostAllocDefault) != cudaSuccess) {
-      cudaGetLastError();
-      buffer.data = nullptr;
-      return resource_exhausted("an upload buffer: {} bytes of host memory could not be pinned", size);
-    }
-    buffer.bytes = size;
-    return OkStatus();
-  }
-
-  static void free_buffers(Reader& reader) {
-    for (PinnedBuffer& buffer : reader.buffers) {
-      if (buffer.data != nullptr) cudaFreeHost(buffer.data);
-      if (buffer.sent != nullptr) cudaEventDestroy(buffer.sent);
-      buffer = {};
-    }
-  }
-
   const int32_t device_index_;
   const uint64_t buffer_bytes_;
+  MappedFiles files_;
   std::vector<Reader> readers_;
   cudaStream_t stream_ = nullptr;
 
-  std::mutex mutex_;
+  mutable std::mutex mutex_;
   std::condition_variable wake_;  // a piece, or the end
   std::condition_variable idle_;  // nothing queued, nobody reading
-  std::deque<Piece> queue_;
+  std::deque<UploadPiece> queue_;
   size_t busy_ = 0;
   bool stopping_ = false;
   Status error_;

@@ -209,6 +209,7 @@ constexpr BackendApi kApi = {
     .allocate = allocate,
     .release = release,
     .copy = copy,
+    .mapped_file = nullptr,
     .prepare = prepare,
     .discard = discard,
     .finish_prepare = nullptr,

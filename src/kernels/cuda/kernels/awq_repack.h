@@ -1,4 +1,5 @@
-// AutoAWQ's "gemm" layout to the one of kernels/cuda/prepared.h, on the device. Private to kernels/cuda.
+// AutoAWQ's "gemm" layout to the one of kernels/cuda/prepared.h, on the device, some lines at a time: a line
+// is what AutoAWQ stores of eight columns (values) or of one group (zeros, scales). Private to kernels/cuda.
 #pragma once
 
 #include <cuda_runtime_api.h>
@@ -7,11 +8,24 @@
 
 namespace hadal::cuda {
 
-/// qweight I32 [cols, rows / 8] to values [rows, cols / 8]. rows and cols are multiples of 8.
-cudaError_t repack_awq_values(void* to, const void* from, int64_t rows, int64_t cols, cudaStream_t stream);
-/// qzeros I32 [groups, rows / 8] to U8 [rows, groups].
-cudaError_t repack_awq_zeros(void* to, const void* from, int64_t rows, int64_t groups, cudaStream_t stream);
-/// scales F16 [groups, rows] to [rows, groups].
-cudaError_t repack_awq_scales(void* to, const void* from, int64_t rows, int64_t groups, cudaStream_t stream);
+/// The whole array as it will be: [rows, lines] words, bytes or halves.
+struct AwqTarget {
+  void* data = nullptr;
+  int64_t rows = 0;  // a multiple of 8
+  int64_t lines = 0;
+};
+
+/// Lines [first, first + count) of the stored array, at `data`.
+struct AwqLines {
+  const void* data = nullptr;
+  int64_t first = 0, count = 0;
+};
+
+/// Lines of qweight, I32 [8, rows / 8], to words of values.
+cudaError_t repack_awq_values(const AwqTarget& to, const AwqLines& from, cudaStream_t stream);
+/// Lines of qzeros, I32 [rows / 8], to U8.
+cudaError_t repack_awq_zeros(const AwqTarget& to, const AwqLines& from, cudaStream_t stream);
+/// Lines of scales, F16 [rows], to F16.
+cudaError_t repack_awq_scales(const AwqTarget& to, const AwqLines& from, cudaStream_t stream);
 
 }  // namespace hadal::cuda
