@@ -34,6 +34,10 @@ void print_table(const BenchReport& report, const BenchOptions& options) {
   std::printf("%6s %16.1f %10.2f %16.2f %8.3f/%7.3f %14s %12.2f %7.0f%%\n", "median", report.median_prefill,
               1e3 * report.median_ttft_s, report.median_decode, 1e3 * report.median_step_p50_s,
               1e3 * report.median_step_p99_s, "", report.median_read, 100 * report.median_decode_ratio);
+  if (report.touched.experts > 0) {
+    std::printf("experts touched a step and layer: %.1f of %d (mean of %llu steps)\n", report.touched.mean,
+                report.touched.experts, static_cast<unsigned long long>(report.touched.steps));
+  }
   std::printf("device idle between decode steps: %s\n", idle_text(report.idle).c_str());
   if (!report.churn) return;
   const ChurnReport& churn = *report.churn;
@@ -63,6 +67,10 @@ nlohmann::ordered_json to_json(const BenchReport& report) {
   json["read_gb_per_s"] = report.median_read;
   json["decode_share_of_read_bandwidth"] = report.median_decode_ratio;
   json["device_idle_us"] = idle_json(report.idle);
+  if (report.touched.experts > 0) {
+    json["experts_touched"] = {
+        {"steps", report.touched.steps}, {"mean", report.touched.mean}, {"of", report.touched.experts}};
+  }
   if (report.churn) {
     json["churn"] = {{"steps", report.churn->steps},
                      {"joined", report.churn->joined},

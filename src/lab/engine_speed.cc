@@ -141,6 +141,16 @@ StatusOr<BenchRound> run_round(const BenchOptions& options, LoadedEngine& loaded
   return summarise(options, start, times, step_bytes);
 }
 
+ExpertsTouched touched_between(const ExpertLoad& before, const ExpertLoad& after) {
+  ExpertsTouched touched{after.experts, after.sampled_steps - before.sampled_steps, 0.0};
+  if (touched.steps == 0 || after.active.empty()) return touched;
+  double chosen = 0.0;
+  for (size_t layer = 0; layer < after.active.size(); ++layer)
+    chosen += static_cast<double>(after.active[layer] - (before.active.empty() ? 0 : before.active[layer]));
+  touched.mean = chosen / static_cast<double>(after.active.size()) / static_cast<double>(touched.steps);
+  return touched;
+}
+
 double median(std::vector<double> values) {
   std::sort(values.begin(), values.end());
   return values[values.size() / 2];
@@ -182,6 +192,7 @@ StatusOr<BenchReport> bench_engine(const BenchOptions& options) {
   RETURN_IF_ERROR(run_round(options, loaded, report.bytes_per_step).status());  // warm-up: maps the weights
   ASSIGN_OR_RETURN(double before, probe.pass());
   gaps->take();
+  const ExpertLoad load_before = loaded.engine->expert_load();
   for (int32_t index = 0; index < options.rounds; ++index) {
     ASSIGN_OR_RETURN(BenchRound round, run_round(options, loaded, report.bytes_per_step));
     ASSIGN_OR_RETURN(const double after, probe.pass());
@@ -190,6 +201,7 @@ StatusOr<BenchReport> bench_engine(const BenchOptions& options) {
     report.rounds.push_back(round);
   }
   report.idle = gaps->take();
+  report.touched = touched_between(load_before, loaded.engine->expert_load());
   if (options.churn_steps > 0) {
     ASSIGN_OR_RETURN(report.churn, run_churn(loaded, *gaps,
                                              {.steps = options.churn_steps,

@@ -35,6 +35,14 @@ struct BenchRound {
   double step_p50_s = 0.0, step_p99_s = 0.0;  // between tokens of a sequence, in the window
 };
 
+/// Routed experts that a step of the rounds read in a layer, on average over layers and over the steps that
+/// the runner looked at (runner/expert_load.h: one in some sixty, a prompt's among them).
+struct ExpertsTouched {
+  int32_t experts = 0;  // of a layer; 0: the model has none
+  uint64_t steps = 0;   // looked at
+  double mean = 0.0;
+};
+
 struct BenchReport {
   std::vector<BenchRound> rounds;
   /// weights with the routed experts that uniform routing touches (model/weight_bytes.h), and the cache
@@ -45,6 +53,7 @@ struct BenchReport {
   double median_decode_ratio = 0.0;  // decode_gb_per_s / read_gb_per_s, per round, then the median
   GapSummary idle;                   // of the device between the rounds' decode steps
   std::optional<ChurnReport> churn;
+  ExpertsTouched touched;
   std::string device;
 };
 

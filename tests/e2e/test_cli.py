@@ -49,6 +49,15 @@ def test_generate():
     assert "Paris" in answer
 
 
+def test_bench_reports_what_steps_do():
+    report = json.loads(run("bench", DEMO, "--batch", "3", "--prompt-tokens", "16", "--output-tokens", "80", "--rounds", "1",
+                            "--churn-steps", "40", "--json").stdout)
+    touched = report["experts_touched"]
+    assert touched["of"] == 16 and touched["steps"] > 0 and 4 <= touched["mean"] <= 12  # 4 of 16 a token, 3 tokens
+    assert report["device_idle_us"]["gaps"] > 0
+    assert report["churn"]["steps"] >= 40 and report["churn"]["joined"] > 0
+
+
 def test_bench_load_refuses_a_device_that_loads_nothing():
     refused = run("bench", "load", DEMO, "--device", "cpu", check=False)
     assert refused.returncode == 1 and b"reads weights in place" in refused.stderr and refused.stdout == b""
