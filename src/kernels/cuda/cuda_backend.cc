@@ -7,6 +7,7 @@
 #include <exception>
 
 #include "kernels/cuda/device_monitor.h"
+#include "kernels/cuda/kernels/small_copy.h"
 #include "kernels/cuda/ops.h"
 #include "kernels/cuda/prepared.h"
 #include "kernels/cuda/uploader.h"
@@ -91,6 +92,7 @@ int32_t allocate(BackendDevice* device, uint64_t bytes, MemoryKind kind, void** 
     if (kind == MemoryKind::kHostPinned) {
       RETURN_IF_ERROR(check(cudaHostAlloc(data, size, cudaHostAllocDefault), what));
       std::memset(*data, 0, size);
+      self(device).pinned[static_cast<const char*>(*data)] = size;
       return OkStatus();
     }
     RETURN_IF_ERROR(check(cudaMalloc(data, size), what));
@@ -99,9 +101,10 @@ int32_t allocate(BackendDevice* device, uint64_t bytes, MemoryKind kind, void** 
   });
 }
 
-void release(BackendDevice*, MemoryKind kind, void* data, uint64_t) {
+void release(BackendDevice* device, MemoryKind kind, void* data, uint64_t) {
   if (data == nullptr) return;
   if (kind == MemoryKind::kHostPinned) {
+    self(device).pinned.erase(static_cast<const char*>(data));
     cudaFreeHost(data);
   } else {
     cudaFree(data);
@@ -124,6 +127,21 @@ Status copy_as_weights(CudaDevice& device, cudaStream_t stream, void* to, const 
   return device.uploader->flush();
 }
 
+bool is_pinned(const CudaDevice& device, const void* host, uint64_t bytes) {
+  const char* const begin = static_cast<const char*>(host);
+  const auto after = device.pinned.upper_bound(begin);
+  if (after == device.pinned.begin()) return false;
+  const auto& [first, size] = *std::prev(after);
+  return begin + bytes <= first + size;
+}
+
+/// Whether a kernel copies it (kernels/small_copy.h).
+bool is_small(const CudaDevice& device, const void* to, const void* from, uint64_t bytes, CopyKind kind) {
+  if (kind == CopyKind::kDeviceToDevice || bytes > cuda::kMostSmallCopy) return false;
+  const auto bits = reinterpret_cast<uintptr_t>(to) | reinterpret_cast<uintptr_t>(from) | bytes;
+  return bits % 4 == 0 && is_pinned(device, kind == CopyKind::kHostToDevice ? from : to, bytes);
+}
+
 int32_t copy(BackendDevice* device, BackendStream* stream, void* to, const void* from, uint64_t bytes,
              CopyKind kind, BackendError* error) {
   if (bytes == 0) return 0;
@@ -134,6 +152,11 @@ int32_t copy(BackendDevice* device, BackendStream* stream, void* to, const void*
     if (kind == CopyKind::kHostToDevice && bytes >= kLargeCopy && self(device).uploader->active() &&
         is_pageable(from)) {
       return copy_as_weights(self(device), stream_of(device, stream), to, from, bytes);
+    }
+    if (is_small(self(device), to, from, bytes, kind)) {
+      return check(cuda::launch_small_copy(stream_of(device, stream), to, from, bytes,
+                                           kind == CopyKind::kHostToDevice),
+                   "copying");
     }
     // the runtime keeps the interface's promise: pageable memory has been read or written when it returns
     return check(cudaMemcpyAsync(to, from, bytes, direction, stream_of(device, stream)), "copying");

@@ -5,6 +5,7 @@
 
 #include <cuda_runtime_api.h>
 
+#include <map>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -29,6 +30,7 @@ struct CudaDevice {
   bool has_wgmma = false;              // Hopper, and this build has code for its own instructions
   bool batch_invariant = false;        // BackendOptions::batch_invariant
   cudaStream_t stream = nullptr;       // the default stream of the interface (a real one: it can be captured)
+  std::map<const char*, uint64_t> pinned;  // host memory that kernels reach: where it begins, its bytes
   std::unique_ptr<Uploader> uploader;
   std::unique_ptr<DeviceMonitor> monitor;
 

@@ -41,6 +41,13 @@ bool overlaps_previous() {
   return overlaps;
 }
 
+/// Set behind a copy of a step's metadata, which kernels may read early: the next kernel starts when the copy
+/// is done. This thread's, as ops are.
+inline bool& next_sees_all() {
+  static thread_local bool sees_all = false;
+  return sees_all;
+}
+
 template <auto kKernel, typename... Args>
 cudaError_t launch_kernel(cudaStream_t stream, const LaunchShape& shape, Args&&... args) {
   cudaLaunchAttribute attributes[2] = {};
@@ -50,7 +57,7 @@ cudaError_t launch_kernel(cudaStream_t stream, const LaunchShape& shape, Args&&.
   config.dynamicSmemBytes = shape.shared;
   config.stream = stream;
   config.attrs = attributes;
-  if (overlaps_previous<kKernel>()) {
+  if (overlaps_previous<kKernel>() && !std::exchange(next_sees_all(), false)) {
     cudaLaunchAttribute& overlap = attributes[config.numAttrs++];
     overlap.id = cudaLaunchAttributeProgrammaticStreamSerialization;
     overlap.val.programmaticStreamSerializationAllowed = 1;

@@ -1,0 +1,20 @@
+// A few kilobytes between pinned host memory and the device, by a kernel: the copy engine takes several
+// microseconds to begin after a kernel and as long to hand over to the next, twice or three times between
+// steps. Private to kernels/cuda.
+#pragma once
+
+#include <cuda_runtime_api.h>
+
+#include <cstdint>
+
+namespace hadal::cuda {
+
+inline constexpr uint64_t kMostSmallCopy = 64 << 10;  // bytes
+
+/// `to` and `from` on 4 bytes, `bytes` a multiple of 4. To the device the host's bytes are read as soon as
+/// the kernel starts, which may be while the one before it runs. The kernel behind it sees the bytes in all
+/// that it does.
+cudaError_t launch_small_copy(cudaStream_t stream, void* to, const void* from, uint64_t bytes,
+                              bool to_device);
+
+}  // namespace hadal::cuda
