@@ -18,7 +18,8 @@ struct TilePlan {
   int32_t split;
 };
 
-/// Whether the code that the device runs can split (a device may have clusters and run code for an older one).
+/// Whether the code that the device runs can split (a device may have clusters and run code for an older
+/// one).
 bool linear_tile_splits();
 
 /// Shared memory of a block.
