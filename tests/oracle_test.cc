@@ -71,6 +71,7 @@ std::string test_name(const testing::TestParamInfo<Case>& info) {
 
 struct Run {
   std::string dtype = "float32";
+  std::string cache = "auto";
   std::string device = device_under_test();
   int32_t chunk = 0;
   int32_t threads = 0;
@@ -81,6 +82,7 @@ LogitsReport evaluate(const Case& test, const Run& run) {
   EngineConfig config;
   config.model = test.folder;
   config.dtype = run.dtype;
+  config.kv_cache_dtype = run.cache;
   config.device = run.device;
   config.chunk = run.chunk;
   config.threads = run.threads;
@@ -143,23 +145,45 @@ double median_error(const LogitsReport& report, const std::string& folder) {
   return *middle;
 }
 
-/// By the largest error, and by the median: a bfloat16 rounding that falls the other way can send a token to
-/// another expert, and the largest error of a small random model may be that one token's on both sides,
-/// hiding all others.
-TEST_P(Oracle, Bfloat16IsNoWorseThanItsTwin) {
-  const LogitsReport fast = evaluate(GetParam(), {.dtype = "bfloat16"});
-  const LogitsReport slow = evaluate(GetParam(), {.dtype = "bfloat16", .device = "ref"});
+/// `run` on the device under test against the same on ref.
+void expect_no_worse_than_twin(const Case& test, Run run) {
+  const LogitsReport fast = evaluate(test, run);
+  run.device = "ref";
+  const LogitsReport slow = evaluate(test, run);
   EXPECT_GT(slow.max_error_in_std, 0.0);
   EXPECT_LE(fast.max_error_in_std, 1.5 * slow.max_error_in_std);
-  const double fast_median = median_error(fast, GetParam().folder);
-  const double slow_median = median_error(slow, GetParam().folder);
+  const double fast_median = median_error(fast, test.folder), slow_median = median_error(slow, test.folder);
   EXPECT_GT(slow_median, 0.0);
   EXPECT_GT(fast_median, 0.0);
   EXPECT_LE(fast_median, 1.5 * slow_median);
 }
 
+/// By the largest error, and by the median: a bfloat16 rounding that falls the other way can send a token to
+/// another expert, and the largest error of a small random model may be that one token's on both sides,
+/// hiding all others.
+TEST_P(Oracle, Bfloat16IsNoWorseThanItsTwin) { expect_no_worse_than_twin(GetParam(), {.dtype = "bfloat16"}); }
+
 INSTANTIATE_TEST_SUITE_P(Checkpoints, Oracle, testing::ValuesIn(all_cases()), test_name);
 GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(Oracle);
+
+/// Every kind of attention with caches of 8 bits; the wide cases would only repeat it slowly.
+class CacheOracle : public testing::TestWithParam<Case> {};
+
+TEST_P(CacheOracle, E4m3IsNoWorseThanItsTwin) {
+  expect_no_worse_than_twin(GetParam(), {.dtype = "bfloat16", .cache = "fp8_e4m3"});
+}
+TEST_P(CacheOracle, E5m2IsNoWorseThanItsTwin) {
+  expect_no_worse_than_twin(GetParam(), {.dtype = "bfloat16", .cache = "fp8_e5m2"});
+}
+
+std::vector<Case> small_cases() {
+  std::vector<Case> cases = all_cases();
+  std::erase_if(cases, [](const Case& one) { return one.name.find("wide") != std::string::npos; });
+  return cases;
+}
+
+INSTANTIATE_TEST_SUITE_P(Checkpoints, CacheOracle, testing::ValuesIn(small_cases()), test_name);
+GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(CacheOracle);
 
 /// Without a single case the suite above is empty, which must not pass for success.
 TEST(OracleCases, ThereAreSome) { EXPECT_FALSE(all_cases().empty()); }

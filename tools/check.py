@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Runs every test of the house in stages and counts them; `./check` calls it after installing packages."""
 import argparse
+import concurrent.futures
 import dataclasses
 import json
 import os
@@ -223,12 +224,11 @@ def stage_portable():
 
 def stage_cuda():
     """The GPU backend compiles and needs glibc alone besides the driver; tools/gpu_check runs it where there is a GPU."""
-    if shutil.which("nvcc") is None:
-        toolkit = pathlib.Path("/usr/local/cuda/bin")
-        if not (toolkit / "nvcc").exists():
-            note("    skipped: no nvcc on PATH or in /usr/local/cuda/bin")
-            return Count(skipped=1)
-        os.environ["PATH"] += os.pathsep + str(toolkit)
+    nvcc = find_nvcc()
+    if nvcc is None:
+        note("    skipped: no nvcc on PATH or in /usr/local/cuda/bin")
+        return Count(skipped=1)
+    os.environ["PATH"] += os.pathsep + str(nvcc.parent)
     if not build("cuda", "hadal", "hadal_cuda", "hadal_fault", "hadal_cuda_test", "hadal_oracle_test", "hadal_pipeline_test"):
         return FAIL
     count = Count()
@@ -236,6 +236,38 @@ def stage_cuda():
         ok = run([sys.executable, "tools/check_portable.py", str(BUILD / "cuda" / name)], RESULTS / f"cuda-{name}.log")
         count += PASS if ok else FAIL
     return count
+
+
+def find_nvcc():
+    """Its path, or None; on PATH or where NVIDIA's packages put it."""
+    found = shutil.which("nvcc") or shutil.which("/usr/local/cuda/bin/nvcc")
+    return None if found is None else pathlib.Path(found)
+
+
+def stage_ampere():
+    """Every kernel compiles for the oldest GPU that is supported, where nothing of Hopper is there. Device code alone and
+    little optimised; preset cuda-release builds the real thing."""
+    nvcc = find_nvcc()
+    if nvcc is None:
+        note("    skipped: no nvcc on PATH or in /usr/local/cuda/bin")
+        return Count(skipped=1)
+    kernels = sorted((ROOT / "src" / "kernels" / "cuda" / "kernels").glob("*.cu"))
+    options = subprocess.run([nvcc, "--help"], capture_output=True, text=True).stdout
+    hasty = "-Ofc=mid" if "--Ofast-compile" in options else "-Xptxas=-O1"
+
+    def compiles(kernel):
+        return run([nvcc, "-arch=sm_80", "-cubin", "-o", os.devnull, hasty, "-std=c++20", "--expt-relaxed-constexpr",
+                    "-DFMT_HEADER_ONLY=1", f"-I{ROOT / 'src'}", kernel], RESULTS / f"ampere-{kernel.stem}.log")
+
+    with concurrent.futures.ThreadPoolExecutor(int(JOBS)) as pool:
+        return sum_counts(PASS if good else FAIL for good in pool.map(compiles, kernels))
+
+
+def sum_counts(counts):
+    total = Count()
+    for count in counts:
+        total += count
+    return total
 
 
 def fuzz_targets():
@@ -294,7 +326,7 @@ def stage_soak():
 
 STAGES = {"layers": stage_layers, "release": stage_release, "isa": stage_isa, "e2e": stage_e2e, "tools": stage_tools,
           "asan": stage_asan, "corpora": stage_corpora, "tsan": stage_tsan, "portable": stage_portable,
-          "cuda": stage_cuda}
+          "ampere": stage_ampere, "cuda": stage_cuda}
 FULL_STAGES = {"tsan_kernels": stage_tsan_kernels, "coverage": stage_coverage, "fuzz": stage_fuzz,
                "planted": stage_planted, "mutants": stage_mutants, "soak": stage_soak}
 

@@ -23,8 +23,8 @@ StatusOr<uint64_t> bytes_of_share(const CacheQuestion& question) {
   if (budget <= question.weight_bytes) {
     return resource_exhausted(
         "--gpu-memory-utilization {}: {} MiB of {} MiB of {} memory, {} MiB of them are taken, and the "
-        "weights take "
-        "{} MiB",
+        "weights "
+        "take {} MiB; a higher share leaves room for a KV cache",
         share, share_bytes >> 20, memory >> 20, question.host_memory ? "free" : "the device's", taken >> 20,
         question.weight_bytes >> 20);
   }
@@ -52,15 +52,23 @@ StatusOr<uint64_t> choose_bytes(const CacheQuestion& question, int32_t wanted) {
 }
 
 /// Before anything is read: a device's memory is all there is.
-Status check_device_memory(const CacheQuestion& question, uint64_t cache_bytes) {
-  if (question.host_memory || question.weight_bytes + cache_bytes <= question.free_memory) return OkStatus();
-  const uint64_t left =
-      question.free_memory > question.weight_bytes ? question.free_memory - question.weight_bytes : 0;
+Status check_weights_fit(const CacheQuestion& question) {
+  if (question.host_memory || question.weight_bytes < question.free_memory) return OkStatus();
   return resource_exhausted(
-      "the device has {} MiB free of {} MiB; weights of {} MiB and a KV cache of {} MiB do not fit{}",
+      "the device has {} MiB free of {} MiB, and the weights take {} MiB: a smaller or more strongly "
+      "quantised "
+      "checkpoint is needed, or more GPUs",
+      question.free_memory >> 20, question.total_memory >> 20, question.weight_bytes >> 20);
+}
+
+Status check_cache_fits(const CacheQuestion& question, uint64_t cache_bytes) {
+  if (question.host_memory || question.weight_bytes + cache_bytes <= question.free_memory) return OkStatus();
+  return resource_exhausted(
+      "the device has {} MiB free of {} MiB; weights of {} MiB and a KV cache of {} MiB do not fit: a KV "
+      "cache "
+      "of at most {} MiB would",
       question.free_memory >> 20, question.total_memory >> 20, question.weight_bytes >> 20, cache_bytes >> 20,
-      left > 0 ? fmt::format(": a KV cache of at most {} MiB would", left >> 20)
-               : std::string(": a smaller or more strongly quantised checkpoint is needed, or more GPUs"));
+      (question.free_memory - question.weight_bytes) >> 20);
 }
 
 }  // namespace
@@ -73,8 +81,9 @@ StatusOr<CachePlan> plan_cache(const CacheQuestion& question) {
     return invalid_argument("--max-model-len {} is over the checkpoint's max_position_embeddings {}", wanted,
                             question.model_max_len);
   }
+  RETURN_IF_ERROR(check_weights_fit(question));
   ASSIGN_OR_RETURN(const uint64_t bytes, choose_bytes(question, wanted));
-  RETURN_IF_ERROR(check_device_memory(question, bytes));
+  RETURN_IF_ERROR(check_cache_fits(question, bytes));
   // one block is the null block
   const int64_t blocks = static_cast<int64_t>(bytes) / (question.block_tokens * question.token_bytes) - 1;
   const int64_t fits = std::max<int64_t>(blocks, 0) * question.block_tokens;

@@ -89,9 +89,22 @@ TEST(CachePlan, WhatADeviceCannotHoldIsRefusedWithTheArithmetic) {
             "the device has 800 MiB free of 1000 MiB; weights of 100 MiB and a KV cache of 701 MiB do not "
             "fit: a KV "
             "cache of at most 700 MiB would");
+  for (const uint64_t cache_bytes : {uint64_t{0}, 10 * kMiB}) {  // by a share, and by bytes
+    asked.cache_bytes = cache_bytes;
+    asked.weight_bytes = 800 * kMiB;
+    const Status weights = plan_cache(asked).status();
+    EXPECT_TRUE(absl::IsResourceExhausted(weights));
+    EXPECT_EQ(
+        message_of(weights),
+        "the device has 800 MiB free of 1000 MiB, and the weights take 800 MiB: a smaller or more strongly "
+        "quantised checkpoint is needed, or more GPUs");
+  }
   asked.cache_bytes = 0;
-  asked.weight_bytes = 900 * kMiB;
-  EXPECT_TRUE(absl::IsResourceExhausted(plan_cache(asked).status()));
+  asked.weight_bytes = 750 * kMiB;
+  EXPECT_EQ(
+      message_of(plan_cache(asked).status()),
+      "--gpu-memory-utilization 0.92: 920 MiB of 1000 MiB of the device's memory, 200 MiB of them are taken, "
+      "and the weights take 750 MiB; a higher share leaves room for a KV cache");
 }
 
 TEST(CachePlan, ALengthOverTheModelsIsRefused) {

@@ -27,8 +27,9 @@ Status check_args(const CudaDevice& device, const GqaAttentionArgs& args) {
   return OkStatus();
 }
 
-bool is_fast(const GqaAttentionArgs& args) {
-  return args.out.dtype == DType::kBF16 && flash_gqa_takes(args.cache, args.head_dim);
+bool is_fast(const CudaDevice& device, const GqaAttentionArgs& args) {
+  return args.out.dtype == DType::kBF16 && flash_gqa_takes(args.cache, args.head_dim) &&
+         2 * flash_gqa_stage_bytes(args.head_dim) <= static_cast<size_t>(device.shared_bytes_per_block);
 }
 
 int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
@@ -97,14 +98,14 @@ Status run_fast(CudaDevice& device, cudaStream_t stream, const GqaAttentionArgs&
 }  // namespace
 
 uint64_t gqa_attention_workspace(const CudaDevice& device, const GqaAttentionArgs& args) {
-  if (!is_fast(args) || device.batch_invariant) return 0;
+  if (!is_fast(device, args) || device.batch_invariant) return 0;
   const int64_t rows = target_blocks(device) * 16;
   return static_cast<uint64_t>(rows * (args.head_dim + 2)) * sizeof(float);
 }
 
 Status gqa_attention(CudaDevice& device, cudaStream_t stream, const GqaAttentionArgs& args) {
   RETURN_IF_ERROR(check_args(device, args));
-  if (is_fast(args)) return run_fast(device, stream, args);
+  if (is_fast(device, args)) return run_fast(device, stream, args);
   device.note("cuda.gqa.generic");
   const GenericGqa params{attention_batch(*args.batch, *args.group),
                           args.cache,

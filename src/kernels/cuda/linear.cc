@@ -103,7 +103,7 @@ bool skinny_fits(const WeightRef& w) {
 
 /// The largest split (a power of two) with which `tiles` tiles still run side by side.
 int32_t split_for(const CudaDevice& device, int64_t tiles, int32_t cols, int64_t slots) {
-  if (device.major < 9) return 1;
+  if (device.major < 9 || !linear_tile_splits()) return 1;
   const int32_t steps = ceil_div(cols, kTileDepth);
   int32_t split = 1;
   while (split < kMaxTileSplit && tiles * split * 2 <= slots && steps >= kStepsOfSplit * split * 2)

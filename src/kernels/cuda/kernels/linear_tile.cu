@@ -315,6 +315,18 @@ int32_t bytes_of_rows(int32_t rows) {
 
 }  // namespace
 
+bool linear_tile_splits() {
+  static const bool kSplits = [] {
+    cudaFuncAttributes attributes{};
+    if (cudaFuncGetAttributes(&attributes, tile_kernel<WeightFormat::kDense, 32>) != cudaSuccess) {
+      cudaGetLastError();  // not sticky: forget it
+      return false;
+    }
+    return attributes.ptxVersion >= 90;
+  }();
+  return kSplits;
+}
+
 int32_t linear_tile_shared_bytes(WeightFormat format, int32_t tile_rows) {
   return format == WeightFormat::kDense      ? bytes_of_rows<WeightFormat::kDense>(tile_rows)
          : format == WeightFormat::kFp8Block ? bytes_of_rows<WeightFormat::kFp8Block>(tile_rows)

@@ -18,6 +18,10 @@ struct TilePlan {
   int32_t split;
 };
 
+/// Whether the code that the device runs can split (a device may have clusters and run code for an older
+/// one).
+bool linear_tile_splits();
+
 /// Shared memory of a block.
 int32_t linear_tile_shared_bytes(WeightFormat format, int32_t tile_rows);
 
