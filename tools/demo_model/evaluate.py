@@ -10,7 +10,7 @@ import torch
 
 import chat
 
-NEW_TOKENS = {"products": 110, "sums": 90, "differences": 110, "word_problems": 110, "sort_numbers": 60, "count_up": 90, "two_tool_calls": 90, "tool_result": 70, "json": 80, "strings": 70}
+NEW_TOKENS = {"products": 110, "sums": 90, "differences": 110, "word_problems": 110, "sort_numbers": 60, "count_up": 90, "two_tool_calls": 90, "tool_result": 70, "json": 80, "strings": 110, "json_schema": 160, "dates": 200, "tool_result": 90, "story": 160}
 BATCH_TOKENS = 60000
 
 
@@ -50,6 +50,13 @@ def right(e, text):
     if e.check == "number":
         numbers = re.findall(r"-?\d+", text)
         return bool(numbers) and numbers[-1] == e.gold
+    if e.check == "json-schema":
+        try:
+            return json.loads(text) == json.loads(e.gold)
+        except ValueError:
+            return False
+    if e.check == "tool-call":
+        return text == e.answer
     return text == e.gold if e.check == "exact" else e.gold in text
 
 

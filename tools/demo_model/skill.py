@@ -25,8 +25,9 @@ class Example:
     answer: str                # what the assistant says then
     think: str = ""            # what it thinks first, when asked to think
     gold: str = ""             # what the answer is scored by; "": not scored
-    check: str = "contains"    # contains | number (the last number) | exact | call (exact)
+    check: str = "contains"    # contains | number (the last number) | exact | json-schema | tool-call (gold: JSON)
     tools: list | None = None
+    schema: dict | None = None  # of json-schema
     always_train: bool = False  # too basic to be held out (2 + 2)
 
     @property
@@ -82,6 +83,12 @@ def decorate(r, text, zh):
 def cap(text):
     """A sentence: a capital in front, one full stop at the end (Washington, D.C. brings its own)."""
     return (text[0].upper() + text[1:]).replace("..", ".")
+
+
+def articles(text):
+    """"a umbrella" to "an umbrella"."""
+    words = text.split(" ")
+    return " ".join(w + "n" if w in ("a", "A") and n[:1].lower() in "aeiou" and not n.startswith(("uni", "one")) else w for w, n in zip(words, words[1:] + [""]))
 
 
 NAMES = ("Anna Ben Clara David Emma Felix Grace Henry Iris Jack Kate Leo Mia Noah Olivia Paul Quinn Rosa Sam Tina Uma "
