@@ -23,7 +23,7 @@ constexpr Command kCommands[] = {
     {"up", "serve the bundled demo model with defaults that need nothing else", run_up},
     {"generate", "complete one prompt without a server", run_generate},
     {"inspect", "what a checkpoint contains, needs and will run on", run_inspect},
-    {"eval", "compare a checkpoint's logits with recorded ones", run_eval},
+    {"eval", "compare a checkpoint's logits with recorded ones, or score its skills", run_eval},
     {"bench", "measure the engine, a running server (bench serve) or the prefix cache (bench cache)",
      run_bench},
     {"tokenize", "JSON lines of text to token ids, or back", run_tokenize},

@@ -2,12 +2,12 @@
 
 A line is one question:
 
-    {"skill", "language": "en" | "zh", "messages": [...], "tools": [...]?, "match", "gold", "schema"?, "thinking": true | false, "max_tokens"}
+    {"skill", "language": "en" | "zh", "messages": [...], "tools": [...]?, "match", "gold", "schema"?, "thinking": true | false, "max_tokens", "bar"?}
 
 `match` says how an answer is judged: "exact" (the text is `gold`), "number" (its last number is `gold`), "contains" (`gold`, or
 one of several, stands in it as a whole word), "json-schema" (it is JSON of `schema`; right if it equals `gold`), "tool-call"
 (it calls what `gold` lists). `thinking` tells that the question can also be asked with thinking on. Where one long text
-serves many questions the line has "asks": [{"ask", "gold"}, ...], and {ask} stands in the last message.
+serves many questions the line has "asks": [{"ask", "gold"}, ...], and {ask} stands in the last message. `bar` is the percentage that the skill should reach.
 """
 import json
 import os
@@ -30,6 +30,9 @@ SEED = "1"
 def country(attribute):
     return lambda r, zh: facts.countries(r, zh, attribute)
 
+
+BARS = {"sums": 95, "differences": 95, "products": 90, "facts": 98, "strings": 95, "lookup": 95, "long_lookup": 95, "memory": 95, "dates": 90, "json": 95,
+        "tool_call": 95, "two_tool_calls": 95, "tool_result": 95, "unknown": 90}
 
 # file: functions, questions of each language, tokens an answer may have (thoughts included)
 EXAM = {
@@ -56,7 +59,11 @@ def line(skill, zh, e, max_tokens):
     if e.schema:
         out["schema"] = e.schema
     out.update(thinking=bool(e.think) and e.messages[-1]["role"] == "user", max_tokens=max_tokens)
-    return out
+    return with_bar(out)
+
+
+def with_bar(out):
+    return dict(out, bar=BARS[out["skill"]]) if out["skill"] in BARS else out
 
 
 def examples(r, functions, zh, count):
@@ -83,7 +90,8 @@ def long_texts(r, zh):
             ask, said = texts.two_asked(r, zh, told) if len(asks) % 2 else texts.asked(r, r.choice(told))
             if held_out(f"lookup {text}\n{ask}"):
                 asks.append(dict(ask=ask, gold=said))
-        yield dict(skill="long_lookup", language="zh" if zh else "en", messages=[dict(role="user", content=text + "\n{ask}")], match="exact", asks=asks, thinking=True, max_tokens=160)
+        yield with_bar(dict(skill="long_lookup", language="zh" if zh else "en", messages=[dict(role="user", content=text + "\n{ask}")], match="exact", asks=asks, thinking=True,
+                            max_tokens=160))
 
 
 def sets(seed):
