@@ -3,16 +3,17 @@
 #
 # NAME is demo or demo-small. What there is after it goes to RESULT_DIR as NAME.tar.aa, NAME.tar.ab, … of at most 15 MiB
 # (checkpoint, progress, log, curve; eval.json once it is done). The next call goes on from $WORK (default build/demo_train) if
-# it is still there, else from the parts in PARTS_DIR. MINUTES, CALL_MINUTES (8) and COUNT as for make.sh.
+# it is still there, else from the parts in PARTS_DIR. MINUTES, CALL_MINUTES (8), COUNT
+# and TRAIN_OPTIONS as for make.sh.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 name=$1 result=$2 parts=${3:-}
-work=${WORK:-build/demo_train}
+work=$(realpath -m "${WORK:-build/demo_train}")
 mkdir -p "$work" "$result"
 if [ ! -d "$work/$name" ] && [ -n "$parts" ] && ls "$parts/$name".tar.* > /dev/null 2>&1; then
   cat "$parts/$name".tar.* | tar x -C "$work"
 fi
-export TORCHINDUCTOR_CACHE_DIR=$PWD/$work/cache TORCHINDUCTOR_FX_GRAPH_CACHE=1 PYTHONUNBUFFERED=1
+export TORCHINDUCTOR_CACHE_DIR=$work/cache TORCHINDUCTOR_FX_GRAPH_CACHE=1 PYTHONUNBUFFERED=1
 MODELS=$name CALL_MINUTES=${CALL_MINUTES:-8} "$here/make.sh" "$work"
 tar c -C "$work" base "$name" "$name.base" | split -b 15m - "$result/$name.tar."
 ls -l "$result"

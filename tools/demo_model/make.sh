@@ -4,6 +4,7 @@
 #   MODELS         "demo demo-small"
 #   MINUTES        of training each, all calls together (demo 24, demo-small 8)
 #   CALL_MINUTES   stop after so many minutes of training; unset: go on to the end
+#   COUNT          test questions of each skill for the quick look at the end (60); TRAIN_OPTIONS  more options of train.py
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 out=${1:-$here/../../build/demo_train}
@@ -17,7 +18,7 @@ for name in ${MODELS:-demo demo-small}; do
   cp "$here/configs/$name.json" "$base/config.json"
   cp "$here/configs/generation_config.json" "$base/"
   [ "$name" = demo ] && minutes=24 || minutes=8
-  [ -f "$out/$name/done" ] || python3 "$here/train.py" "$out/$name" --base "$base" --minutes "${MINUTES:-$minutes}" --seed "$seed" ${CALL_MINUTES:+--call-minutes "$CALL_MINUTES"}
+  [ -f "$out/$name/done" ] || python3 "$here/train.py" "$out/$name" --base "$base" --minutes "${MINUTES:-$minutes}" --seed "$seed" ${CALL_MINUTES:+--call-minutes "$CALL_MINUTES"} ${TRAIN_OPTIONS:-}
   [ -f "$out/$name/done" ] || exit 0
   [ -f "$out/$name/eval.json" ] || python3 "$here/evaluate.py" "$out/$name/checkpoint" --count "${COUNT:-60}" --seed "$seed" --out "$out/$name/eval.json"
 done

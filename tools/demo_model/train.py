@@ -177,7 +177,7 @@ def parse():
     ap.add_argument("--seed", default="1")
     ap.add_argument("--rows", type=int, default=16)
     ap.add_argument("--length", type=int, default=4096)
-    ap.add_argument("--reuse", type=int, default=2, help="times that each row of text is given")
+    ap.add_argument("--reuse", type=int, default=1, help="times that each row of text is given")
     ap.add_argument("--workers", type=int, default=max(1, (os.cpu_count() or 2) - 2))
     return ap.parse_args()
 
