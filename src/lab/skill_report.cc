@@ -30,11 +30,12 @@ SkillRow& row_of(const SkillQuestion& question, const char* language, size_t pas
                  return row.skill == question.skill;
                }).base();
   if (place == report->rows.begin()) place = report->rows.end();
-  return *report->rows.insert(place, {.skill = question.skill,
-                                      .language = language,
-                                      .schema = question.match == SkillMatch::kJsonSchema,
-                                      .bar = question.bar,
-                                      .by_pass = std::vector<SkillScore>(passes)});
+  SkillRow row{.skill = question.skill,
+               .language = language,
+               .schema = question.match == SkillMatch::kJsonSchema,
+               .bar = question.bar,
+               .by_pass = std::vector<SkillScore>(passes)};
+  return *report->rows.insert(place, std::move(row));
 }
 
 std::string last_text(const SkillQuestion& question) {
