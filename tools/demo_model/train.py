@@ -224,7 +224,6 @@ def main():
     progress = Progress(a.out)
     batches = Batches(a, progress.chunk)                      # forks before the GPU is touched
     torch.manual_seed(zlib.crc32(a.seed.encode()))
-    torch.set_float32_matmul_precision("high")
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     trainer = Trainer(a, read_config(os.path.join(a.base, "config.json")), Marks(tokenizers.load(a.base)), device)
     if progress.begun:
