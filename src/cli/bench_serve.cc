@@ -1,6 +1,4 @@
 // hadal bench serve: load on a running OpenAI-compatible server.
-#include <unistd.h>
-
 #include <charconv>
 #include <cstdio>
 #include <cstdlib>
@@ -12,6 +10,7 @@
 #include "base/files.h"
 #include "cli/commands.h"
 #include "cli/options.h"
+#include "cli/progress_bar.h"
 #include "lab/load_generator.h"
 #include "lab/load_report.h"
 #include "lab/traces.h"
@@ -182,23 +181,6 @@ Status warm_up(const Workload& workload, const ServeBenchOptions& options) {
     }
   }
   return OkStatus();
-}
-
-/// A bar on standard error, where that is a terminal.
-OnProgress progress_bar() {
-  if (::isatty(STDERR_FILENO) == 0) return nullptr;
-  return [last = MonotonicTime{}](size_t done, size_t failed, size_t total) mutable {
-    const MonotonicTime now = Clock::real().now();
-    if (done < total && seconds_between(last, now) < 0.1) return;
-    last = now;
-    constexpr size_t kWidth = 40;
-    const size_t filled = kWidth * done / total;
-    std::fprintf(stderr, "\r[%s%s] %zu/%zu", std::string(filled, '#').c_str(),
-                 std::string(kWidth - filled, '.').c_str(), done, total);
-    if (failed > 0) std::fprintf(stderr, ", %zu failed", failed);
-    if (done == total) std::fputc('\n', stderr);
-    std::fflush(stderr);
-  };
 }
 
 Status print(const LoadReport& report, const Objectives& objectives, const std::string& json_path) {

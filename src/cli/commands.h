@@ -17,7 +17,8 @@ int run_up(const Arguments& arguments);
 int run_generate(const Arguments& arguments);
 int run_chat(const Arguments& arguments);
 int run_inspect(const Arguments& arguments);
-int run_eval(const Arguments& arguments);
+int run_eval(const Arguments& arguments);  // logits or skills, by its first argument
+int run_eval_skills(const Arguments& arguments);
 int run_bench(const Arguments& arguments);  // MODEL, or one of the four below by its first argument
 int run_bench_serve(const Arguments& arguments);
 int run_bench_cache(const Arguments& arguments);

@@ -1,4 +1,4 @@
-// hadal eval logits DIR --against expected.safetensors
+// hadal eval logits DIR --against expected.safetensors; hadal eval skills is in eval_skills.cc
 #include <cmath>
 #include <cstdio>
 #include <nlohmann/json.hpp>
@@ -47,10 +47,14 @@ int run_eval(const Arguments& arguments) {
   if (!arguments.empty() && arguments.front() == "logits") {
     return run_eval_logits(Arguments(arguments.begin() + 1, arguments.end()));
   }
+  if (!arguments.empty() && arguments.front() == "skills") {
+    return run_eval_skills(Arguments(arguments.begin() + 1, arguments.end()));
+  }
   const bool help = !arguments.empty() && (arguments.front() == "--help" || arguments.front() == "-h");
   std::fprintf(help ? stdout : stderr,
                "Usage: hadal eval logits DIR --against expected.safetensors [options]\n"
-               "Try hadal eval logits --help.\n");
+               "       hadal eval skills MODEL [options]\n"
+               "Try hadal eval logits --help, hadal eval skills --help.\n");
   return help ? kExitOk : kExitUsage;
 }
 

@@ -24,7 +24,7 @@ constexpr Command kCommands[] = {
     {"generate", "complete a prompt, or a batch of them, without a server", run_generate},
     {"chat", "a conversation with a server or a checkpoint", run_chat},
     {"inspect", "what a checkpoint contains, needs and will run on", run_inspect},
-    {"eval", "compare a checkpoint's logits with recorded ones", run_eval},
+    {"eval", "compare a checkpoint's logits with recorded ones, or score its skills", run_eval},
     {"bench", "measure the engine; bench serve, load, cache: a running server, loading, the prefix cache",
      run_bench},
     {"tokenize", "JSON lines of text to token ids, or back", run_tokenize},

@@ -120,6 +120,31 @@ def test_eval_logits_of_the_demo_model():
     assert line["max_error_in_std"] < 2e-4 and line["greedy_equal"] == line["greedy_total"]
 
 
+def test_eval_skills_of_the_demo_model(tmp_path):
+    scores = tmp_path / "scores.json"
+    chosen = ("--skill", "sums", "--skill", "facts", "--limit", "3", "--sampling", "greedy")
+    table = run("eval", "skills", DEMO, *chosen, "--json", scores).stdout.decode()
+    report = json.loads(scores.read_text())
+    assert report["passes"] == ["greedy", "greedy, thinking"]
+    assert [(row["skill"], row["language"]) for row in report["rows"]] == [(s, l) for s in ("facts", "sums") for l in ("en", "zh", "all")]
+    assert all(row["scores"]["greedy"]["asked"] == (6 if row["language"] == "all" else 3) for row in report["rows"])
+    assert "sums" in table and "greedy, thinking" in table
+
+
+def test_eval_skills_asks_a_running_server(server):
+    questions = DEMO / "skills" / "sums.jsonl"
+    line = run("eval", "skills", "--url", server.address, "--tests", questions, "--limit", "1", "--sampling", "greedy", "--thinking", "off", "--json", "-").stdout
+    totals = json.loads(line)["totals"]["greedy"]
+    assert totals["asked"] == 2 and totals["failed"] == 0
+
+
+def test_eval_skills_wants_a_model_or_a_server():
+    assert run("eval", "skills", check=False).returncode == 2
+    assert run("eval", "skills", "--url", "http://127.0.0.1:1", check=False).returncode == 2
+    wrong = run("eval", "skills", DEMO, "--skill", "singing", check=False)
+    assert wrong.returncode == 1 and b"singing" in wrong.stderr
+
+
 @pytest.mark.skipif(not ORACLE.is_dir(), reason="the oracle folder is not here (HADAL_ORACLE_DIR)")
 def test_oracle_texts_through_the_commands():
     for folder in sorted((ORACLE / "tokenizers").iterdir()):

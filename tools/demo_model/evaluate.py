@@ -65,29 +65,58 @@ def scores(model, t, sets):
                 if not ok and sum(w["skill"] == skill and w["mode"] == mode for w in wrong) < 6:
                     wrong.append(dict(skill=skill, mode=mode, question=e.messages[-1]["content"][-160:], want=e.answer, got=text[-200:]))
             out.setdefault(skill, {})[mode] = dict(right=good, of=len(chosen), ran_on=ran_on)
-    return dict(skills=out, wrong=wrong, load=expert_load(model, t, sets))
+    return dict(skills=out, wrong=wrong, load=expert_load(model, t, sets), accepted=accepted(model, t, sets))
+
+
+def told_answers(t, sets):
+    """Ids of up to 50 test conversations of every short skill with their right answers."""
+    for examples in sets.values():
+        for e in examples[:50]:
+            if e.skill != "long_lookup":
+                yield t.encode(chat.render(e.messages + [dict(role="assistant", content=e.answer)], e.tools), add_special_tokens=False).ids
 
 
 @torch.no_grad()
 def expert_load(model, t, sets):
-    """Per MoE layer the share of each expert over the test questions and answers, times the number of experts (1: even)."""
+    """Per MoE layer (MTP's last) the share of each expert over the test questions and answers, times their number: 1 is even."""
     device, total = next(model.parameters()).device, None
-    for examples in sets.values():
-        for e in examples[:50]:
-            if e.skill == "long_lookup":
-                continue
-            ids = t.encode(chat.render(e.messages + [dict(role="assistant", content=e.answer)], e.tools), add_special_tokens=False).ids
-            load = torch.stack([c.sum(0) for c in model(torch.tensor([ids], device=device))[1]])
-            total = load if total is None else total + load
-    return [[round(x, 3) for x in row] for row in (total / total.mean(1, keepdim=True)).tolist()]
+    if not model.gates():
+        return []
+    for ids in told_answers(t, sets):
+        ids = torch.tensor([ids], device=device)
+        hidden, loads = model(ids)
+        loads = loads + ([model.ahead(hidden, ids)[1]] if model.mtp is not None else [])
+        load = torch.stack([n for n, _ in loads])
+        total = load if total is None else total + load
+    return [[round(x, 2) for x in row] for row in (total / total.mean(1, keepdim=True)).tolist()]
+
+
+@torch.no_grad()
+def accepted(model, t, sets):
+    """How often the MTP layer's likeliest token is the model's own at the same place, within the answers: what a draft of one
+    token is accepted for."""
+    if model.mtp is None:
+        return None
+    device, same, of = next(model.parameters()).device, 0, 0
+    start = t.token_to_id(chat.ASSISTANT)
+    for ids in told_answers(t, sets):
+        first = len(ids) - ids[::-1].index(start) if start in ids else len(ids) // 2
+        x = torch.tensor([ids], device=device)
+        hidden, _ = model(x)
+        drafts = model.lm_head(model.ahead(hidden, x)[0]).argmax(-1)[0]          # at i: the token at i + 2
+        own = model.lm_head(hidden).argmax(-1)[0]                                # at i: the token at i + 1
+        places = range(first, len(ids) - 2)
+        same, of = same + sum(int(drafts[i] == own[i + 1]) for i in places), of + len(places)
+    return round(same / max(of, 1), 4)
 
 
 def show(result):
     for skill, modes in result["skills"].items():
-        print(f"{skill:16s} " + "   ".join(f"{m} {v['right']}/{v['of']} = {100 * v['right'] / v['of']:.1f}% (ran on {v['ran_on']})" for m, v in modes.items()))
-    for w in result["wrong"][:40]:
-        print(w)
-    print("expert load, 1 is even:", [f"{min(x):.2f}..{max(x):.2f}" for x in result["load"]])
+        print(f"{skill:16}" + "  ".join(f"{mode}: {v['right']} of {v['of']}" + (f" ({v['ran_on']} ran on)" if v["ran_on"] else "") for mode, v in modes.items()))
+    for n, row in enumerate(result["load"]):
+        print(f"load of layer {n + 1}: {min(row)} to {max(row)}")
+    if result["accepted"] is not None:
+        print(f"MTP drafts accepted: {100 * result['accepted']:.1f}%")
 
 
 def main():
@@ -95,14 +124,14 @@ def main():
     import export
     import generate
     import tokenizer
-    from model import Model, read_config
+    from model import build, read_config
     ap = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     ap.add_argument("model_dir")
     ap.add_argument("--count", type=int, default=200, help="questions of each skill")
     ap.add_argument("--seed", default="1")
     ap.add_argument("--out")
     a = ap.parse_args()
-    model = Model(read_config(os.path.join(a.model_dir, "config.json")))
+    model = build(read_config(os.path.join(a.model_dir, "config.json")))
     export.load(model, a.model_dir)
     model = model.to("cuda" if torch.cuda.is_available() else "cpu").eval()
     result = scores(model, tokenizer.load(a.model_dir), generate.held_out(a.seed, a.count))

@@ -1,32 +1,38 @@
 """Synthetic text for the demo model: documents for training, test sets apart from them, packed token rows.
 
     generate.py show [--count N] [--seed S]                   documents as the model reads them
-    generate.py test OUT.jsonl [--count N] [--seed S]         the held-out questions, N of every skill
+    generate.py test OUT_DIR [--seed S]                       the test sets, as models/demo/skills holds them (exam.py)
     generate.py tokenizer OUT_DIR [--count N] [--seed S]      train the tokenizer on N documents
 
 Everything follows from the seed. Chunk i of a seed is the same text on every machine, so many processes can make
 the chunks of one training run side by side.
 """
 import argparse
-import json
 import random
 
 import skills_chat as chat_skills
+import skills_dates as dates
 import skills_facts as facts
 import skills_numbers as numbers
 import skills_open as opened
+import skills_rewrite as rewrite
+import skills_schema as schemas
 import skills_text as texts
 import skills_tools as tools
 from chat import ASSISTANT, BOS, EOS, OUTPUT, OUTPUT_END, render
 
-SKILLS = [(numbers.sums, 16), (numbers.differences, 13), (numbers.products, 5), (numbers.word_problems, 4), (numbers.running_total, 2), (numbers.compare, 2),
-          (numbers.sort_numbers, 4), (numbers.count_up, 1), (facts.countries, 15), (facts.and_what_about, 3), (facts.elements, 5), (facts.plain, 5), (facts.unknown, 2),
-          (chat_skills.small_talk, 5), (chat_skills.memory, 8), (chat_skills.not_told, 1), (chat_skills.chain, 6), (tools.one_call, 5), (tools.two_calls, 2),
-          (tools.use_result, 5), (tools.after_result, 0.5), (tools.no_call, 1.5), (tools.no_tool, 0.5), (tools.addition_without_calculator, 0.7), (texts.lookup, 6),
-          (texts.long_lookup, 0.25), (texts.story, 3), (texts.strings, 4), (texts.as_json, 2), (texts.calendar, 1.5), (texts.translate, 2), (texts.repeat, 1), (opened.aliases, 2), (opened.short_capital, 6), (opened.hello_and, 1.5), (opened.is_capital, 1.5), (opened.long_sums, 4),
-          (opened.only_number, 1.5), (opened.lists, 0.7), (opened.poem, 1.2), (opened.beyond, 5)]
+# (skill, how often)
+SKILLS = [
+    (numbers.sums, 14), (numbers.differences, 12), (numbers.products, 7), (numbers.word_problems, 3), (numbers.running_total, 2), (numbers.compare, 1.5), (numbers.sort_numbers, 3),
+    (numbers.count_up, 1), (opened.long_sums, 3), (opened.only_number, 1.5),
+    (facts.countries, 20), (facts.and_what_about, 2.5), (facts.elements, 7), (facts.plain, 4), (facts.unknown, 2.5),
+    (opened.aliases, 1.5), (opened.short_capital, 4), (opened.is_capital, 1.5), (opened.lists, 0.7), (opened.beyond, 5),
+    (chat_skills.small_talk, 4), (chat_skills.memory, 7), (chat_skills.not_told, 1), (chat_skills.chain, 5), (opened.hello_and, 1.5),
+    (tools.one_call, 6), (tools.two_calls, 3), (tools.use_result, 6), (tools.after_result, 0.5), (tools.no_call, 1.5), (tools.no_tool, 0.5), (tools.addition_without_calculator, 0.7),
+    (texts.lookup, 6), (texts.long_lookup, 0.5), (texts.strings, 10), (texts.as_json, 1.5), (schemas.json_schema, 6), (dates.dates, 8), (texts.calendar, 1.5),
+    (texts.story, 3), (opened.poem, 1), (rewrite.summary, 4), (rewrite.polite, 3), (texts.translate, 2), (texts.repeat, 1)]
 FUNCTIONS, WEIGHTS = zip(*SKILLS)
-ZH_SHARE, THINK_SHARE, SYSTEM_SHARE = 0.3, 0.3, 0.12
+ZH_SHARE, THINK_SHARE, SYSTEM_SHARE = 0.4, 0.35, 0.12
 SYSTEMS = ["You are a helpful assistant.", "You are a friendly assistant.", "You are Hadal's demo model.", "Answer the question.", "Be brief.", "You are a helpful AI assistant.",
            "你是一个有用的助手。", "You answer questions correctly.", "You are a small language model."]
 
@@ -99,10 +105,8 @@ def main():
         for text in documents(a.seed, a.count):
             print(text, end="\n\n")
     elif a.what == "test":
-        with open(a.out, "w", encoding="utf-8") as f:
-            for skill, examples in held_out(a.seed, a.count).items():
-                for e in examples:
-                    f.write(json.dumps(dict(skill=skill, messages=e.messages, tools=e.tools, answer=e.answer, gold=e.gold, check=e.check), ensure_ascii=False) + "\n")
+        import exam
+        exam.write(a.seed, a.out)
     else:
         import tokenizer
         tokenizer.train(documents(a.seed, a.count), a.out)

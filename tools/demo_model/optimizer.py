@@ -6,7 +6,7 @@ MUON_LR, ADAM_LR, EMBED_LR, DECAY = 0.02, 2e-3, 6e-3, 0.05
 
 def orthogonal(g, steps=5):
     """The nearest (semi-)orthogonal matrices, roughly: Newton-Schulz with the quintic of Keller Jordan's Muon. g [n, rows, cols]."""
-    x = g.bfloat16()
+    x = g.bfloat16() if g.is_cuda else g.float()       # bf16 products are slow on most CPUs
     if g.shape[-2] > g.shape[-1]:
         x = x.mT
     x = x / (x.norm(dim=(-2, -1), keepdim=True) + 1e-7)
@@ -48,7 +48,8 @@ def make(model, fast):
     """[optimizers]; every group keeps its peak rate under "peak"."""
     matrices, tables, rest = [], [], []
     for name, p in model.named_parameters():
-        (tables if "embed" in name else rest if p.dim() < 2 or "lm_head" in name or "gate.weight" in name else matrices).append(p)
+        tied = "embed" in name and model.c.tie_word_embeddings       # it is the head as well
+        (rest if tied else tables if "embed" in name else rest if p.dim() < 2 or "lm_head" in name or "gate.weight" in name else matrices).append(p)
     adam = torch.optim.AdamW([dict(params=tables, lr=EMBED_LR), dict(params=rest, lr=ADAM_LR)], betas=(0.9, 0.98), weight_decay=0.0, fused=fast)
     both = [Muon(matrices, MUON_LR, compile=fast), adam]
     for o in both:

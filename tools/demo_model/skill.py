@@ -5,6 +5,7 @@ A skill is a function (random.Random, zh: bool) -> Example. Every Example has a 
 text and test text cannot share a question.
 """
 import dataclasses
+import json
 import os
 import random
 import re
@@ -26,8 +27,9 @@ class Example:
     answer: str                # what the assistant says then
     think: str = ""            # what it thinks first, when asked to think
     gold: str = ""             # what the answer is scored by; "": not scored
-    check: str = "contains"    # contains | number (the last number) | exact | call (exact)
+    check: str = "contains"    # contains | number (the last number) | exact | json-schema | tool-call (gold: JSON)
     tools: list | None = None
+    schema: dict | None = None  # of json-schema
     always_train: bool = False  # too basic to be held out (2 + 2)
 
     @property
@@ -35,8 +37,9 @@ class Example:
         return not self.always_train and held_out(self.key)
 
 
-LONG_ANSWERS = {"products": 110, "sums": 90, "differences": 110, "word_problems": 110, "sort_numbers": 60, "count_up": 90, "two_tool_calls": 90,
-                "tool_result": 70, "json": 80, "strings": 70}
+LONG_ANSWERS = {"products": 110, "sums": 90, "differences": 110, "word_problems": 110, "sort_numbers": 60, "count_up": 90, "two_tool_calls": 110,
+                "tool_result": 90, "json": 80, "strings": 110, "json_schema": 160, "dates": 200, "story": 160, "summary": 90, "lookup": 90,
+                "long_lookup": 90}
 
 
 def new_tokens(skill):
@@ -49,6 +52,13 @@ def right(e, text):
     if e.check == "number":
         numbers = re.findall(r"-?\d+", text)
         return bool(numbers) and numbers[-1] == e.gold
+    if e.check == "json-schema":
+        try:
+            return json.loads(text) == json.loads(e.gold)
+        except ValueError:
+            return False
+    if e.check == "tool-call":
+        return text == e.answer
     return text == e.gold if e.check == "exact" else e.gold in text
 
 
@@ -100,6 +110,12 @@ def decorate(r, text, zh):
 def cap(text):
     """A sentence: a capital in front, one full stop at the end (Washington, D.C. brings its own)."""
     return (text[0].upper() + text[1:]).replace("..", ".")
+
+
+def articles(text):
+    """"a umbrella" to "an umbrella"."""
+    words = text.split(" ")
+    return " ".join(w + "n" if w in ("a", "A") and n[:1].lower() in "aeiou" and not n.startswith(("uni", "one")) else w for w, n in zip(words, words[1:] + [""]))
 
 
 NAMES = ("Anna Ben Clara David Emma Felix Grace Henry Iris Jack Kate Leo Mia Noah Olivia Paul Quinn Rosa Sam Tina Uma "

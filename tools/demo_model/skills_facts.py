@@ -3,6 +3,7 @@ from skill import Example, SYLLABLES, assistant, cap, decorate, held_out, made_u
 
 COUNTRIES = table("countries.tsv")      # name, capital, continent, currency, language, Chinese name, Chinese capital
 ELEMENTS = table("elements.tsv")        # name, symbol, Chinese name; the row is the atomic number
+CHINESE = {row[0]: row[1] for row in table("chinese_names.tsv")}    # of currencies and languages
 PLAIN = table("plain.tsv")              # question; other ways of asking; answer; gold
 ZH_CONTINENT = {"Africa": "非洲", "Asia": "亚洲", "Europe": "欧洲", "North America": "北美洲", "South America": "南美洲", "Oceania": "大洋洲"}
 
@@ -24,9 +25,12 @@ ASK_ZH = [
     ("capital", ["{z}的首都是哪里？", "{z}的首都是什么？", "{z}的首都在哪里？", "哪个城市是{z}的首都？", "告诉我{z}的首都。", "{z}首都是哪个城市？", "{z}的首都？"], "{z}的首都是{y}。", "{y}"),
     ("country", ["{y}是哪个国家的首都？", "哪个国家的首都是{y}？", "以{y}为首都的国家是哪个？"], "{y}是{z}的首都。", "{z}"),
     ("continent", ["{z}在哪个洲？", "{z}位于哪个大洲？", "{z}属于哪个洲？"], "{z}位于{x}。", "{x}"),
+    ("currency", ["{z}的货币是什么？", "{z}用什么货币？", "在{z}用什么钱？", "{z}的钱叫什么？", "{z}的法定货币是什么？"], "{z}的货币是{m}。", "{m}"),
+    ("language", ["{z}人说什么语言？", "{z}的语言是什么？", "在{z}人们说什么话？", "{z}讲哪种语言？"], "{z}人说{l}。", "{l}"),
     ("english", ["{z}用英语怎么说？", "“{z}”的英文是什么？", "怎么用英语说{z}？"], "{z}的英文是{c}。", "{c}"),
     ("chinese", ["{c}的中文名是什么？", "How do you say {c} in Chinese?", "{c}用中文怎么说？"], "{c}的中文是{z}。", "{z}")]
-WEIGHTS_EN, WEIGHTS_ZH = (10, 3, 2, 3, 3), (10, 3, 2, 2, 2)
+COUNTRY_SKILLS = {"capital": "capitals", "currency": "currencies", "language": "languages"}
+WEIGHTS_EN, WEIGHTS_ZH = (10, 3, 2, 5, 4), (10, 3, 2, 7, 5, 2, 2)
 CAPITALS_OFTEN = {}
 for _row in COUNTRIES:
     CAPITALS_OFTEN[_row[1]] = CAPITALS_OFTEN.get(_row[1], 0) + 1
@@ -41,10 +45,12 @@ def countries(r, zh, attribute=None):
         row = r.choice(COUNTRIES)
     i, form = pick(r, forms)
     v = dict(c=row[0], k=row[1], n=row[2], m=row[3], l=row[4], z=row[5], y=row[6], x=ZH_CONTINENT[row[2]])
+    if zh:
+        v.update(m=CHINESE[row[3]], l=CHINESE[row[4]])
     v_bare = dict(v, c=row[0].removeprefix("the ")) if kind in ("english", "chinese") or form.startswith("{c}:") else v
     text, said = cap(form.format(**v_bare)), cap(answer.format(**v_bare))
     think = f"用户问的是{v['z']}。{said}" if zh else f"The user asks about {v['k'] if kind == 'country' else v['c']}. {said}"
-    return Example("capitals" if kind == "capital" else "countries", f"{kind} {zh} {row[0]} {i}", [user(decorate(r, text, zh))], said, think,
+    return Example(COUNTRY_SKILLS.get(kind, "countries"), f"{kind} {zh} {row[0]} {i}", [user(decorate(r, text, zh))], said, think,
                    gold.format(**v_bare), always_train=i == 0 and kind == "capital")
 
 

@@ -1,6 +1,6 @@
 """Skills with text: finding facts in it, stories, spelling and other string work, JSON, dates, small translations."""
 from chat import to_json
-from skill import Example, a_name, cap, decorate, made_up, pick, user
+from skill import Example, NAMES, a_name, articles, cap, decorate, made_up, pick, user
 from skills_chat import ANIMALS, COLOURS, FOODS
 
 PLACES = [("garden", "花园"), ("kitchen", "厨房"), ("forest", "森林"), ("school", "学校"), ("park", "公园"), ("library", "图书馆"), ("market", "市场"), ("tower", "塔"), ("beach", "海滩"), ("station", "车站")]
@@ -22,9 +22,8 @@ PADDING_EN = ["The day was quiet.", "It rained in the afternoon.", "Nobody was i
 PADDING_ZH = ["那天很安静。", "下午下了雨。", "没有人着急。", "火车又晚点了。", "远处有钟声。", "商店关门了。", "孩子们在外面玩。", "空气里有面包的香味。", "风变冷了。", "有人忘了关窗。"]
 
 
-def lookup(r, zh, sentences=None):
-    """One question about a text of made-up facts."""
-    n = sentences or r.choice((2, 3, 4, 6, 8, 12, 20))
+def facts_text(r, zh, n):
+    """-> (a text of n made-up facts with some padding, the facts)"""
     facts, used = [], set()
     while len(facts) < n:
         kind, said, asks, answer, values = r.choice(FACTS_ZH if zh else FACTS_EN)
@@ -38,15 +37,36 @@ def lookup(r, zh, sentences=None):
         lines.append(said.format(**v))
         if r.random() < 0.3:
             lines.append(r.choice(PADDING_ZH if zh else PADDING_EN))
-    _, asks, answer, v = r.choice(facts)
-    text, ask, said = ("" if zh else " ").join(lines), r.choice(asks).format(**v), answer.format(**v)
-    said = cap(said)
+    return ("" if zh else " ").join(lines), facts
+
+
+def question(r, zh, text, facts):
+    """One or two of the facts are asked for, before or behind the text."""
+    ask, said = two_asked(r, zh, facts) if len(facts) > 1 and r.random() < 0.3 else asked(r, r.choice(facts))
     prompt = text + "\n" + ask if r.random() < 0.7 else ask + "\n" + text
     return Example("lookup", f"lookup {prompt}", [user(prompt)], said, f"文中写道：{said}" if zh else f"The text says: {said}", said, "exact")
 
 
+def lookup(r, zh):
+    return question(r, zh, *facts_text(r, zh, r.choice((2, 3, 4, 6, 8, 12, 20))))
+
+
+def asked(r, fact):
+    """(question, answer) about one fact."""
+    _, asks, answer, v = fact
+    return r.choice(asks).format(**v), cap(answer.format(**v))
+
+
+def two_asked(r, zh, facts):
+    (ask1, said1), (ask2, said2) = (asked(r, fact) for fact in r.sample(facts, 2))
+    return (ask1 + ask2, said1 + said2) if zh else (ask1 + " " + r.choice(["", "And "]) + ask2, said1 + " " + said2)
+
+
+LONGEST_EN, LONGEST_ZH = 405, 580        # facts that fit 4,000 tokens with question and answer
+
+
 def long_lookup(r, zh):
-    e = lookup(r, zh, r.randint(40, 180))
+    e = question(r, zh, *facts_text(r, zh, r.randint(30, LONGEST_ZH if zh else LONGEST_EN)))
     e.skill = "long_lookup"
     return e
 
@@ -73,11 +93,12 @@ def story(r, zh):
         text = r.choice([f"讲一个关于{v['hero']}的故事。", f"给我讲个{v['hero']}的故事吧。"]) if not named else f"讲一个关于{v['hero']}{v['n']}的故事。"
         said = "".join(ZH_STORY).format(**v)
     else:
-        text = f"Tell me a {r.choice(['', 'short ', 'little '])}story about a {v['hero']}" + (f" named {v['n']}." if named else ".")
-        said = " ".join([r.choice(BEGIN), *r.choice(WISH), r.choice(END)]).format(**v)
+        text = articles(f"Tell me a {r.choice(['', 'short ', 'little '])}story about a {v['hero']}" + (f" named {v['n']}." if named else "."))
+        said = articles(" ".join([r.choice(BEGIN), *r.choice(WISH), r.choice(END)]).format(**v))
     if not named and r.random() < 0.2:
         text = r.choice(["讲个故事。", "给我讲个故事吧。"]) if zh else r.choice(["Tell me a story.", "Tell a short story.", "Can you tell me a story?"])
-    return Example("story", f"tell {text}", [user(decorate(r, text, zh))], said, "A short story with a beginning, a problem and a good end." if not zh else "讲一个短故事。", always_train=not named)
+    gold = v["n"] if named else ""
+    return Example("story", f"tell {text}", [user(decorate(r, text, zh))], said, "A short story with a beginning, a problem and a good end." if not zh else "讲一个短故事。", gold, always_train=not named)
 
 
 WORDS = ("apple bread chair dance eagle flame grape house island jungle kettle lemon music night ocean paper queen river stone table under valley water yellow zebra bridge candle "
@@ -85,25 +106,44 @@ WORDS = ("apple bread chair dance eagle flame grape house island jungle kettle l
          "iron jewel knife light mouse north opera piano quiet robot sugar train unit voice wheel youth tree book fish bird moon star rain snow wind fire").split()
 
 
+COUNT_EN = ["How many times is {x} in {w}?", "How many times does the letter {x} occur in {w}?", "Count the letter {x} in the word {w}.", "How many {x} are in the word {w}?", "How many {x}'s are in {w}?"]
+COUNT_ZH = ["{w}里有几个{x}？", "单词{w}中字母{x}出现了几次？", "数一数{w}里的字母{x}。"]
+
+
+def a_word(r):
+    """Listed, a name, made up of syllables, or of letters alone."""
+    x = r.random()
+    if x < 0.45:
+        return r.choice(WORDS)
+    if x < 0.6:
+        return r.choice(NAMES).lower()
+    if x < 0.85:
+        return made_up(r, 2, 4).lower()
+    return "".join(r.choice("abcdefghijklmnopqrstuvwxyzaeiou") for _ in range(r.randint(3, 8)))
+
+
 def strings(r, zh):
     """Spelling, first and last letters, reversing, sorting words, upper case."""
     kind = r.choice(("spell", "reverse", "first", "last", "sort", "upper", "length", "count"))
-    w = r.choice(WORDS) if r.random() < 0.7 else made_up(r).lower()
-    letters = "-".join(w)
+    w = a_word(r)
+    letters, letter = "-".join(w), r.choice(w) if r.random() < 0.85 else r.choice("aeionrst")
     if kind == "sort":
-        items = r.sample(WORDS, r.randint(3, 5))
+        items = sorted({a_word(r) for _ in range(r.randint(2, 4))} | {r.choice(WORDS)})
+        r.shuffle(items)
         text, said, think = f"Sort these words: {', '.join(items)}", ", ".join(sorted(items)), "Sort by the first letter."
         if zh:
             text = f"按字母顺序排列：{', '.join(items)}"
     else:
         text, said = {"spell": (f"Spell the word {w}.", letters), "reverse": (f"Reverse the word {w}.", w[::-1]), "first": (f"What is the first letter of {w}?", w[0]),
                       "last": (f"What is the last letter of {w}?", w[-1]), "upper": (f"Write {w} in capital letters.", w.upper()),
-                      "length": (f"How many letters does the word {w} have?", f"{letters}: {len(w)}"), "count": (f"How many times is {w[1]} in {w}?", f"{letters}: {w.count(w[1])}")}[kind]
+                      "length": (f"How many letters does the word {w} have?", f"{letters}: {len(w)}"), "count": (r.choice(COUNT_EN).format(x=letter, w=w), f"{letters}: {w.count(letter)}")}[kind]
         if zh:
             text = {"spell": f"拼写单词{w}。", "reverse": f"把单词{w}倒过来写。", "first": f"{w}的第一个字母是什么？", "last": f"{w}的最后一个字母是什么？", "upper": f"用大写字母写{w}。",
-                    "length": f"单词{w}有几个字母？", "count": f"{w}里有几个{w[1]}？"}[kind]
-        think = letters + (f" → {'-'.join(w[::-1])}" if kind == "reverse" else "")
-    return Example("strings", f"string {kind} {text}", [user(text)], said, think, said, "exact")
+                    "length": f"单词{w}有几个字母？", "count": r.choice(COUNT_ZH).format(x=letter, w=w)}[kind]
+        think = letters + {"reverse": f" → {'-'.join(w[::-1])}", "count": ": " + " ".join(str(w[:i + 1].count(letter)) for i in range(len(w)))}.get(kind, "")
+    counted = kind in ("length", "count")
+    gold = said.rsplit(" ", 1)[1] if counted else said
+    return Example("strings", f"string {kind} {text}", [user(text)], said, think, gold, "number" if counted else "exact")
 
 
 def as_json(r, zh):

@@ -1,6 +1,6 @@
 """Calling tools in V3.1's form: one call, two calls, using the result, and knowing when no call is needed."""
 from chat import call_text, structured, to_json
-from skill import Example, a_name, made_up, user
+from skill import Example, a_name, held_out, made_up, user
 from skills_chat import filler, small_talk
 from skills_facts import COUNTRIES, plain
 from skills_numbers import number
@@ -127,12 +127,16 @@ def opening(r, zh):
     return turns + (filler(r, zh) if r.random() < 0.15 else [])
 
 
+def gold_calls(calls):
+    return to_json([{"name": name, "arguments": args} for name, args in calls])
+
+
 def one_call(r, zh):
     name, one, tools = setup(r, zh)
     what, ask, args, _, _ = one()
     said = call_text([(name, args)])
     think = f"我需要用{name}。" if zh else f"I need {name} for this."
-    return Example("tool_call", f"call {zh} {ask}", opening(r, zh) + [user(ask)], said, think, said, "exact", tools)
+    return Example("tool_call", f"call {zh} {ask}", opening(r, zh) + [user(ask)], said, think, gold_calls([(name, args)]), "tool-call", tools)
 
 
 def two_calls(r, zh):
@@ -143,14 +147,18 @@ def two_calls(r, zh):
     else:
         text = ask1 + " " + r.choice(["And ", "Also: ", ""]) + ask2
     said = call_text([(name, a1), (name, a2)])
-    return Example("two_tool_calls", f"calls {zh} {text}", opening(r, zh) + [user(text)], said, f"I need {name} twice." if not zh else f"我需要用{name}两次。", said, "exact", tools)
+    return Example("two_tool_calls", f"calls {zh} {text}", opening(r, zh) + [user(text)], said, f"I need {name} twice." if not zh else f"我需要用{name}两次。", gold_calls([(name, a1), (name, a2)]), "tool-call", tools)
 
 
 def use_result(r, zh):
     """After the calls come the results; the answer says what they say."""
     name, one, tools = setup(r, zh)
-    rounds = [one() for _ in range(1 if r.random() < 0.7 else 2)]
-    ask = " ".join(x[1] for x in rounds)
+    count = 1 if r.random() < 0.7 else 2
+    while True:                                          # a question of the call's test set must not stand here
+        rounds = [one() for _ in range(count)]
+        ask = " ".join(x[1] for x in rounds)
+        if not held_out(f"call {zh} {ask}") and not held_out(f"calls {zh} {ask}"):
+            break
     turns = opening(r, zh) + [user(ask), {"role": "assistant", "content": "", "tool_calls": structured([(name, x[2]) for x in rounds])}]
     turns += [{"role": "tool", "content": x[3]} for x in rounds]
     said = " ".join(x[4] for x in rounds)

@@ -1,4 +1,7 @@
 """python3 -m unittest discover -s tools/demo_model: the generator's text is right, apart from the tests, and repeatable."""
+import calendar
+import datetime
+import json
 import os
 import random
 import re
@@ -7,8 +10,12 @@ import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import chat                     # noqa: E402
+import exam                     # noqa: E402
 import generate                 # noqa: E402
+import skills_dates             # noqa: E402
 from skill import table         # noqa: E402
+
+SKILLS_DIR = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "models", "demo", "skills")
 
 COUNT = 6000
 CHAIN = re.compile(r"-?\d+(?: [+\-×*/] \d+)*(?: = -?\d+(?: [+\-×*/] \d+)*)+")
@@ -57,7 +64,10 @@ class Generator(unittest.TestCase):
 
     def test_gold_is_in_the_answer(self):
         for e in self.tests:
-            self.assertIn(e.gold, e.answer, e)
+            if e.check == "tool-call":
+                self.assertEqual(chat.call_text([(c["name"], c["arguments"]) for c in json.loads(e.gold)]), e.answer)
+            else:
+                self.assertIn(e.gold, e.answer, e)
 
     def test_same_seed_same_text(self):
         self.assertEqual(list(generate.documents("7", 200)), list(generate.documents("7", 200)))
@@ -73,7 +83,94 @@ class Generator(unittest.TestCase):
         self.assertEqual({len(row) for row in countries}, {7})
         for column in (0, 5):
             self.assertEqual(len({row[column] for row in countries}), len(countries))
-        self.assertEqual(len({row[1] for row in table("elements.tsv")}), len(table("elements.tsv")))
+        self.assertEqual(len({row[1] for row in table("elements.tsv")}), 118)
+        chinese = dict(table("chinese_names.tsv"))
+        self.assertFalse({row[c] for row in countries for c in (3, 4)} - set(chinese))
+        self.assertEqual(len(set(chinese.values())), len(chinese))
+
+
+def bare(text):
+    """A question without what `decorate` may have put around it."""
+    text = re.sub(r"^(please tell me: |hi! |hello, |请问，|你好，)", "", text.lower())
+    return text.rstrip(".?!。？！")
+
+
+class Exam(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.sets = exam.sets(exam.SEED)
+        cls.lines = [x for lines in cls.sets.values() for x in lines]
+
+    def test_the_files_are_what_the_generator_writes(self):
+        self.assertEqual(sorted(os.listdir(SKILLS_DIR)), sorted(name + ".jsonl" for name in self.sets))
+        for name, lines in self.sets.items():
+            with open(os.path.join(SKILLS_DIR, name + ".jsonl"), encoding="utf-8") as f:
+                self.assertEqual([json.loads(x) for x in f], lines, name)
+
+    def test_nothing_of_it_is_trained(self):
+        """Neither as a conversation's last question nor as an earlier one; facts in the way they are asked here."""
+        asked = {(bare(x["messages"][-1]["content"]), bool(x.get("tools"))) for x in self.lines if sum(m["role"] != "system" for m in x["messages"]) == 1}
+        whole = {str([m for m in x["messages"] if m["role"] != "system"]) for x in self.lines}
+        self.assertGreater(len(asked), 1000)
+        r = random.Random("overlap")
+        for _ in range(30000):
+            e = generate.example(r)
+            turns = [m for m in e.messages if m["role"] != "system"]
+            self.assertFalse(str(turns) in whole, turns)
+            for m in turns:
+                if m["role"] == "user":
+                    self.assertFalse((bare(m["content"]), bool(e.tools)) in asked, m)
+
+    def test_every_skill_in_both_languages(self):
+        for name, lines in self.sets.items():
+            by = {z: [x for x in lines if x["language"] == z] for z in ("en", "zh")}
+            self.assertEqual(len(by["en"]), len(by["zh"]), name)
+            chinese = [x for x in by["zh"] if re.search("[一-龥]", " ".join(m["content"] for m in x["messages"] if m["role"] == "user"))]
+            self.assertGreater(len(chinese), 0.6 * len(by["zh"]), name)         # a bare sum has no words
+            if name != "tool_result":
+                self.assertTrue(all(x["thinking"] for x in lines), name)
+
+    def test_products_of_two_digits_and_their_steps(self):
+        for x in self.sets["products"]:
+            a, b = map(int, re.findall(r"\d+", x["messages"][-1]["content"]))
+            self.assertEqual(str(a * b), x["gold"])
+            self.assertLess(max(a, b), 100)
+
+    def test_dates(self):
+        """Against the calendar of Python, in a common year."""
+        day = datetime.date(2023, 1, 1)
+        months = [m for m, _ in skills_dates.MONTHS]
+        r = random.Random("dates")
+        for _ in range(400):
+            e = skills_dates.date_after(r, False)
+            n, d, m = re.search(r"(\d+) days after (\d+) (\w+) is", e.answer).groups()
+            then = day.replace(month=months.index(m) + 1, day=int(d)) + datetime.timedelta(int(n))
+            self.assertEqual(e.gold, f"{then.day} {months[then.month - 1]}")
+            e = skills_dates.month_length(r, False)
+            m, y = re.search(r"(\w+) (\d{4}) has", e.answer).groups()
+            self.assertEqual(e.gold, f"{calendar.monthrange(int(y), months.index(m) + 1)[1]} days")
+            e = skills_dates.days_between(r, False)
+            a, am, b, bm = re.search(r"from (\d+) (\w+) to (\d+) (\w+)", e.messages[0]["content"], re.I).groups()
+            at = lambda d, m: day.replace(month=[x.lower() for x in months].index(m.lower()) + 1, day=int(d))
+            self.assertEqual(e.gold.removesuffix("s"), f"{(at(b, bm) - at(a, am)).days} day")
+            e = skills_dates.weekday_after(r, False)
+            names = [d for d, _ in skills_dates.DAYS]
+            start, n = re.search(r"today is (\w+)\b.* (\d+) days", e.messages[0]["content"], re.I).groups()
+            step = -int(n) if "ago" in e.messages[0]["content"] else int(n)
+            self.assertEqual(e.gold, names[([x.lower() for x in names].index(start.lower()) + step) % 7])
+
+    def test_schemas_fit(self):
+        for x in self.sets["json"]:
+            self.assertEqual(set(x["gold"]), set(x["schema"]["required"]))
+            for k, s in x["schema"]["properties"].items():
+                self.assertIs(type(x["gold"][k]), {"string": str, "integer": int, "boolean": bool, "array": list}[s["type"]])
+                self.assertIn(x["gold"][k], s.get("enum", [x["gold"][k]]))
+
+    def test_long_texts_hold_what_is_asked(self):
+        for x in self.sets["long_lookup"]:
+            text = x["messages"][0]["content"]
+            self.assertTrue(text.endswith("\n{ask}"))
+            self.assertGreater(len(x["asks"]), 3)
 
 
 class Prompt(unittest.TestCase):

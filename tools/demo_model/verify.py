@@ -12,12 +12,12 @@ import os
 
 import torch
 from safetensors.torch import save_file
-from transformers import DeepseekV3ForCausalLM
+from transformers import AutoModelForCausalLM
 
 import chat
 import export
 import tokenizer
-from model import Model, read_config
+from model import build, read_config
 
 U, A = (lambda s: dict(role="user", content=s)), (lambda s: dict(role="assistant", content=s))
 WEATHER = dict(type="function", function=dict(name="get_weather", description="Get the weather of a city.", parameters=dict(
@@ -69,7 +69,7 @@ def main():
     ap.add_argument("--skip-compare", action="store_true")
     a = ap.parse_args()
     t = tokenizer.load(a.model_dir)
-    hf = DeepseekV3ForCausalLM.from_pretrained(a.model_dir, dtype=torch.float32, attn_implementation="eager").eval()
+    hf = AutoModelForCausalLM.from_pretrained(a.model_dir, dtype=torch.float32, attn_implementation="eager").eval()
     for q in a.ask:
         r = answer(hf, t, dict(messages=[U(q)], thinking=a.thinking))
         print(f"{q} -> {r['completion']!r} {r['finish_reason']}", flush=True)
@@ -79,7 +79,7 @@ def main():
     length = min(map(len, ids))
     ids = torch.tensor([x[:length] for x in ids])
     if not a.skip_compare:
-        ours = Model(read_config(os.path.join(a.model_dir, "config.json"))).eval()
+        ours = build(read_config(os.path.join(a.model_dir, "config.json"))).eval()
         export.load(ours, a.model_dir)
         with torch.no_grad():
             got, want = ours.logits(ids), hf(ids).logits
