@@ -27,6 +27,7 @@ struct EngineOptions {
   int32_t max_num_seqs = 64;
   int32_t max_num_batched_tokens = 512;      // tokens of one step
   int32_t long_prefill_token_threshold = 0;  // > 0: most prompt tokens of one request in a step
+  int32_t max_prompt_logits = 0;             // > 0: most tokens of a prompt in a step whose logits are wanted
   int32_t chunk = 0;  // > 0: prefill pieces of exactly this many tokens (tests, `hadal eval --chunk`)
   int32_t max_queued_requests = 1024;
   int64_t max_queued_tokens = 0;  // prompt tokens that may wait; 0: no limit

@@ -6,6 +6,7 @@
 
 #include "base/check.h"
 #include "base/log.h"
+#include "engine/prompt_logprobs.h"
 
 namespace hadal {
 
@@ -51,6 +52,7 @@ void EngineCore::note_scheduled(const CommittedStep& step) {
   for (const SequenceId id : step.preempted) {
     RequestState& request = *find(id).request;
     request.prompt_logits.clear();
+    request.prompt_logprobs.clear();
     ++stats_.preemptions;
     ++tenant_stats(request.tenant).preemptions;
   }
@@ -62,7 +64,7 @@ void EngineCore::note_scheduled(const CommittedStep& step) {
     request.first_scheduled = clock_.now();
     const int32_t prompt = request.choices[0]->sequence.prompt_size();
     request.cached_tokens = std::min(part.hit_tokens, prompt);
-    if (options_.prefix_caching && !request.request.return_prompt_logits) {
+    if (options_.prefix_caching && !request.request.wants_prompt_logits()) {
       stats_.prefix_queries += prompt;
       stats_.prefix_hits += request.cached_tokens;
     }
@@ -78,16 +80,22 @@ void EngineCore::unqueue(RequestState& request) {
   drained_.add(1, clock_.now());
 }
 
-void EngineCore::take_result(StepId step, const ExpectedResult& expected, RowResult& row) {
+void EngineCore::take_result(const StepPlan& plan, const ExpectedResult& expected, RowResult& row) {
   const Place place = find(expected.sequence);
   if (place.choice == nullptr || place.choice->finished) return;
   if (expected.kind == ExpectedResult::Kind::kSample) {
-    if (place.choice->sequence.pending == step) place.choice->sequence.pending = 0;
+    if (place.choice->sequence.pending == plan.id) place.choice->sequence.pending = 0;
     take_sample(place, row.tokens[0]);
-  } else {
-    std::vector<float>& all = place.request->prompt_logits;
-    all.insert(all.end(), row.logits.begin(), row.logits.end());
+    return;
   }
+  RequestState& request = *place.request;
+  if (request.request.prompt_logprobs >= 0) {
+    append_prompt_logprobs(
+        *place.choice->sequence.prompt, plan.rows[static_cast<size_t>(expected.row)].first_position,
+        row.logits, runner_->info().vocab_size, request.request.prompt_logprobs, request.prompt_logprobs);
+  }
+  if (request.request.return_prompt_logits)
+    request.prompt_logits.insert(request.prompt_logits.end(), row.logits.begin(), row.logits.end());
 }
 
 void EngineCore::take_sample(Place place, const SampledToken& sampled) {
@@ -100,7 +108,7 @@ void EngineCore::take_sample(Place place, const SampledToken& sampled) {
                 ErrorKind::kStep);
     return;
   }
-  sequence.output.push_back(sampled.token);
+  sequence.append(sampled.token);
   cache_.append(sequence.chain, sampled.token);
   ++stats_.generation_tokens;
   ++tenant_stats(sequence.tenant).generation_tokens;
@@ -118,6 +126,7 @@ void EngineCore::take_sample(Place place, const SampledToken& sampled) {
   output.stop_reason = std::move(added.stop_reason);
   output.tokens.push_back({sampled.token, sampled.logprob, sampled.rank, sampled.top});
   output.prompt_logits = std::exchange(request.prompt_logits, {});
+  output.prompt_logprobs = std::exchange(request.prompt_logprobs, {});
   if (added.finish != FinishReason::kNone) {
     finish_choice(request, choice, std::move(output));
   } else if (!deliver(request, std::move(output))) {

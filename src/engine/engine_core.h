@@ -109,7 +109,7 @@ class EngineCore {
   StatusOr<StepResult> collect_checked(const InFlight& flight, Fatal* fatal);
   void note_scheduled(const CommittedStep& step);
   void advance(const CommittedStep::Part& part);
-  void take_result(StepId step, const ExpectedResult& expected, RowResult& row);
+  void take_result(const StepPlan& plan, const ExpectedResult& expected, RowResult& row);
   void take_sample(Place place, const SampledToken& sampled);
   void observe_token(RequestState& request, Choice& choice);
 

@@ -109,7 +109,8 @@ SequenceOrigin EngineCore::origin_of(const Submission& submission) {
       request.cache_salt.empty() ? declared_prefix(options_.shared_prefixes, request.prompt_ids) : 0;
   return {.first_id = next_sequence_,
           .no_blocks = cache_.new_sequence(account_of_tenant(submission.tenant)),
-          .chain = cache_.new_chain(request.prompt_ids, salt, shared, !request.return_prompt_logits),
+          .chain = cache_.new_chain(request.prompt_ids, salt, shared, !request.wants_prompt_logits()),
+          .vocab = runner_->info().vocab_size,
           .priority = options_.policy == SchedulingPolicy::kFair ? request.priority : 0};
 }
 
@@ -147,7 +148,7 @@ bool EngineCore::feed_resumed(RequestState& request) {
   Choice& choice = *request.choices[0];
   Sequence& sequence = choice.sequence;
   for (const int32_t id : ids) {
-    sequence.output.push_back(id);
+    sequence.append(id);
     cache_.append(sequence.chain, id);
     const auto count = static_cast<int32_t>(sequence.output.size());
     const bool last =

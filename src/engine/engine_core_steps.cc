@@ -136,7 +136,7 @@ void EngineCore::collect_step() {
   observer_->on_step(flight.step.tokens, seconds);
   for (const CommittedStep::Part& part : flight.step.parts) advance(part);
   for (size_t i = 0; i < flight.step.results.size(); ++i)
-    take_result(flight.step.plan.id, flight.step.results[i], result->rows[i]);
+    take_result(flight.step.plan, flight.step.results[i], result->rows[i]);
   if (!options_.cache_metrics) return;
   for (const BlockLifeEvent& event : cache_.take_events()) observer_->on_block_life(event);
 }

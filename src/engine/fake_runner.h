@@ -46,7 +46,12 @@ inline int32_t draw_token(const std::vector<uint64_t>& contexts, const SamplingP
   uint64_t hash = mix(mix(sampling.seed, sampling.choice), output_position);
   for (const uint64_t context : contexts) hash = mix(hash, context);
   auto token = static_cast<int32_t>(hash % static_cast<uint64_t>(vocab));
-  while (std::find(forbidden.begin(), forbidden.end(), token) != forbidden.end()) token = (token + 1) % vocab;
+  const std::vector<uint32_t>& mask = sampling.allowed_mask;
+  const auto allowed = [&](int32_t id) {
+    return (mask.empty() || (mask[static_cast<size_t>(id) / 32] >> (id % 32) & 1) != 0) &&
+           std::find(forbidden.begin(), forbidden.end(), id) == forbidden.end();
+  };
+  while (!allowed(token)) token = (token + 1) % vocab;
   return token;
 }
 
@@ -282,6 +287,7 @@ class FakeRunner : public Runner {
     ASSIGN_OR_RETURN(const std::vector<uint64_t> contexts, contexts_at(source, last));
     SampledToken sampled;
     sampled.token = draw_token(contexts, *row.sampling, row.output_position, row.forbidden, info_.vocab_size);
+    if (row.forced >= 0) sampled.token = row.forced;
     if (draws_nothing && draws_nothing(row)) sampled.token = kNoTokenDrawn;
     sampled.logprob = -static_cast<float>(sampled.token);
     sampled.rank = 1;

@@ -49,6 +49,19 @@ Status check_sampling(const SamplingParams& sampling, int32_t vocab) {
   return OkStatus();
 }
 
+Status check_rules(const DrawRules& rules, int32_t vocab) {
+  RETURN_IF_ERROR(check_ids(rules.allowed_token_ids, "allowed token id", vocab));
+  for (const auto& word : rules.bad_words) {
+    if (word.empty()) return invalid_argument("a bad word has no tokens");
+    RETURN_IF_ERROR(check_ids(word, "token id of a bad word", vocab));
+  }
+  const std::vector<uint32_t> mask = rules.mask(vocab);
+  if (!mask.empty() && std::all_of(mask.begin(), mask.end(), [](uint32_t word) { return word == 0; }))
+    return invalid_argument("the bad words leave none of the allowed tokens");
+  if (rules.thinking_budget >= 0) return check_ids({rules.end_of_thinking}, "end of thinking", vocab);
+  return OkStatus();
+}
+
 /// The piece that the scheduler can always fall back to.
 int32_t smallest_piece(const StepBudget& budget) { return std::max(budget.chunk, 1); }
 
@@ -59,7 +72,7 @@ Status check_choices(const EngineRequest& request, const StepBudget& budget) {
     return invalid_argument("n is {}, and at most {} sequences run together (max_num_seqs)", n,
                             budget.max_sequences);
   }
-  if (request.return_prompt_logits && n + 1 > budget.max_rows) {
+  if (request.wants_prompt_logits() && n + 1 > budget.max_rows) {
     return invalid_argument("returning prompt logits for n = {} needs {} rows in a step, which has {}", n,
                             n + 1, budget.max_rows);
   }
@@ -70,7 +83,7 @@ Status check_resume(const EngineRequest& request, int32_t vocab) {
   if (request.resume_ids.empty()) return OkStatus();
   if (request.num_choices != 1)
     return invalid_argument("a resumed request continues one choice, not n = {}", request.num_choices);
-  if (request.return_prompt_logits) return invalid_argument("a resumed request returns no prompt logits");
+  if (request.wants_prompt_logits()) return invalid_argument("a resumed request returns no prompt logits");
   return check_ids(request.resume_ids, "resumed token id", vocab);
 }
 
@@ -149,6 +162,7 @@ StepBudget step_budget(const EngineOptions& options, const RunnerInfo& info) {
           .max_sequences = options.max_num_seqs,
           .chunk = options.chunk,
           .long_prefill_threshold = options.long_prefill_token_threshold,
+          .most_prompt_logits = options.max_prompt_logits,
           .output_token_cost = options.output_token_cost,
           .policy = options.policy};
 }
@@ -158,6 +172,9 @@ Status check_request(const EngineRequest& request, const TenantSettings& tenant,
   if (request.sink == nullptr) return invalid_argument("the request has no sink");
   RETURN_IF_ERROR(check_stops(request.stop, has_text, request.detokenize, info.vocab_size));
   RETURN_IF_ERROR(check_sampling(request.sampling, info.vocab_size));
+  RETURN_IF_ERROR(check_rules(request.rules, info.vocab_size));
+  if (request.prompt_logprobs > info.vocab_size)
+    return invalid_argument("prompt_logprobs {} is more than the vocabulary", request.prompt_logprobs);
   RETURN_IF_ERROR(check_choices(request, budget));
   if (tenant.max_running > 0 && request.num_choices > tenant.max_running) {
     return invalid_argument("n is {}, and at most {} sequences of tenant '{}' run together",

@@ -118,6 +118,8 @@ int32_t Planner::piece_of(const SequenceView& sequence) const {
   if (budget_.chunk > 0) return std::min(sequence.remaining(), budget_.chunk);
   int32_t piece = std::min(sequence.remaining(), budget_.max_tokens);
   if (budget_.long_prefill_threshold > 0) piece = std::min(piece, budget_.long_prefill_threshold);
+  if (budget_.most_prompt_logits > 0 && sequence.returns_logits)
+    piece = std::min(piece, budget_.most_prompt_logits);
   return piece;
 }
 

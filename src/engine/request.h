@@ -10,6 +10,7 @@
 
 #include "base/clock.h"
 #include "base/status.h"
+#include "engine/draw_rules.h"
 #include "runner/step_plan.h"
 
 namespace hadal {
@@ -54,6 +55,8 @@ struct RequestOutput {
   int32_t output_tokens = 0;  // so far, resumed ones included
   std::vector<float>
       prompt_logits;  // only with `return_prompt_logits`: [prompt tokens, vocab], in the first output
+  std::vector<OutputToken> prompt_logprobs;  // only with `prompt_logprobs` >= 0: of the prompt's second to
+                                             // last token, in the first output
 };
 
 /// Receives outputs on the engine's thread. Must return quickly and never block; bounded queues are the
@@ -71,7 +74,9 @@ struct EngineRequest {
   int32_t num_choices = 1;  // n
   bool detokenize = true;
   bool skip_special_tokens = true;
+  DrawRules rules;
   bool return_prompt_logits = false;  // eval
+  int32_t prompt_logprobs = -1;       // alternatives told beside each prompt token; -1: none at all
   int32_t priority = 0;               // lower is sooner, within the tenant
   std::string tenant;                 // "": the default tenant
   std::string cache_salt;             // prefixes are shared only with requests of the same salt
@@ -82,6 +87,9 @@ struct EngineRequest {
   /// min_tokens count these tokens too.
   std::vector<int32_t> resume_ids;
   std::shared_ptr<OutputSink> sink;
+
+  /// The prompt is computed whole, whatever the prefix cache has, and its logits come to the host.
+  bool wants_prompt_logits() const { return return_prompt_logits || prompt_logprobs >= 0; }
 };
 
 }  // namespace hadal

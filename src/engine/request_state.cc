@@ -23,9 +23,12 @@ std::unique_ptr<Choice> make_choice(const RequestState& state, uint32_t index, c
   sequence.deadline = request.deadline;
   SamplingParams sampling = request.sampling;
   sampling.choice += index;
+  sampling.allowed_mask = request.rules.mask(origin.vocab);
   sequence.sampling = std::make_shared<const SamplingParams>(std::move(sampling));
   sequence.min_tokens = request.stop.min_tokens;
   sequence.stop_ids = request.stop.stop_token_ids;
+  sequence.rules = &request.rules;
+  sequence.follows_output = request.rules.has_long_bad_words();
   choice->text = std::make_unique<ChoiceText>(
       request.detokenize && make_text ? make_text(request.skip_special_tokens) : nullptr, request.stop);
   return choice;
@@ -47,7 +50,7 @@ std::unique_ptr<RequestState> make_request_state(Submission submission, const Se
   state->unfinished = static_cast<int32_t>(count);
   Sequence& first = state->choices[0]->sequence;
   first.places = static_cast<int32_t>(count);
-  first.wants_prompt_logits = state->request.return_prompt_logits;
+  first.wants_prompt_logits = state->request.wants_prompt_logits();
   for (uint32_t i = 1; i < count; ++i) first.choices.push_back(&state->choices[i]->sequence);
   return state;
 }

@@ -39,6 +39,7 @@ struct RequestState {
   int32_t resumed = 0;               // output tokens that it came with
   std::string resumed_text;          // what they gave; goes with the first output
   std::vector<float> prompt_logits;  // gathered over the prompt's pieces
+  std::vector<OutputToken> prompt_logprobs;  // the same
   bool scheduled = false;
   bool prompt_done = false;
   bool sink_failed = false;
@@ -57,6 +58,7 @@ struct SequenceOrigin {
   SequenceId first_id = 0;
   SequenceBlocks no_blocks;
   PrefixChain chain;     // of the prompt
+  int32_t vocab = 0;
   int32_t priority = 0;  // 0 where the policy knows none
 };
 

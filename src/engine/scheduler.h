@@ -76,6 +76,7 @@ struct StepBudget {
   int32_t max_sequences = 0;
   int32_t chunk = 0;  // > 0: prompt pieces of exactly this many tokens (the last one shorter); <= max_tokens
   int32_t long_prefill_threshold = 0;  // > 0: most prompt tokens of one sequence in a step
+  int32_t most_prompt_logits = 0;      // > 0: the same for one whose prompt's logits are wanted
   double output_token_cost = 2.0;      // of computing an output token; a prompt token costs 1
   SchedulingPolicy policy = SchedulingPolicy::kFair;
 };

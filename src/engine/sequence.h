@@ -8,6 +8,7 @@
 #include <memory>
 #include <vector>
 
+#include "engine/draw_rules.h"
 #include "engine/scheduler.h"
 #include "kvcache/kv_cache.h"
 #include "runner/step_plan.h"
@@ -42,6 +43,9 @@ struct Sequence {
   std::shared_ptr<const SamplingParams> sampling;
   int32_t min_tokens = 0;
   std::vector<int32_t> stop_ids;     // forbidden until min_tokens are made
+  const DrawRules* rules = nullptr;  // the request's; null: none
+  bool follows_output = false;       // some rule looks at the last tokens of the output
+  bool thinking_over = false;        // the end of thinking is in the output
   bool wants_prompt_logits = false;  // until the prompt is done
   std::vector<Sequence*> choices;    // the unborn ones, while places > 1
 
@@ -50,12 +54,23 @@ struct Sequence {
   /// Where the next step goes on.
   int32_t next() const { return computed + launched; }
   /// Tokens that a step can be planned for: the known ones and the pending one, which only the device has.
-  /// Not the pending one if nothing follows it, and nothing while choices are to be born of the prompt in
-  /// flight: then the sequence waits until the step has been collected.
+  /// Not the pending one if nothing follows it or a rule must know it first, and nothing while choices are to
+  /// be born of the prompt in flight: then the sequence waits until the step has been collected.
   int32_t plannable() const {
     if (launched > 0 && places > 1 && next() >= prompt_size()) return next();
-    const bool follows = pending != 0 && static_cast<int32_t>(output.size()) + 1 < most_output;
+    const auto next_output = static_cast<int32_t>(output.size()) + 1;
+    const bool follows =
+        pending != 0 && next_output < most_output && !follows_output && !thinking_ends_at(next_output);
     return known() + (follows ? 1 : 0);
+  }
+  /// Must the output token of this number (from 0) be the end of thinking?
+  bool thinking_ends_at(int32_t number) const {
+    return rules != nullptr && rules->thinking_budget >= 0 && !thinking_over &&
+           number >= rules->thinking_budget;
+  }
+  void append(int32_t token) {
+    output.push_back(token);
+    thinking_over = thinking_over || (rules != nullptr && token == rules->end_of_thinking);
   }
   /// Does not change while it waits.
   bool may_be_refused() const { return !has_run && deadline != MonotonicTime::max(); }

@@ -47,6 +47,9 @@ void ask_for_sample(const Sequence& sequence, StepRow& row) {
     row.output_ids = sequence.output;  // the runner adds the pending one
   }
   if (position < sequence.min_tokens) row.forbidden = sequence.stop_ids;
+  if (sequence.rules == nullptr) return;
+  if (sequence.thinking_ends_at(position)) row.forced = sequence.rules->end_of_thinking;
+  sequence.rules->add_forbidden(sequence.output, row.forbidden);  // nothing is pending where it matters
 }
 
 StepRow make_row(const Sequence& sequence, TokenForm form, int32_t from, int32_t to) {

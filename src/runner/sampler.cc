@@ -18,6 +18,10 @@ constexpr size_t aligned(size_t bytes) { return (bytes + 15) / 16 * 16; }
 
 size_t mask_words(int32_t vocab) { return static_cast<size_t>((vocab + 31) / 32); }
 
+bool needs_mask(const StepRow& row) {
+  return !row.forbidden.empty() || row.forced >= 0 || !row.sampling->allowed_mask.empty();
+}
+
 }  // namespace
 
 StatusOr<Sampler> Sampler::create(Device& device, BackendStream* stream, int32_t max_rows, int32_t vocab_size,
@@ -75,6 +79,11 @@ Status Sampler::check(const StepRow& row) const {
   RETURN_IF_ERROR(check_ids(row.prompt_ids, "prompt id", vocab_size_));
   RETURN_IF_ERROR(check_ids(row.output_ids, "output id", vocab_size_));
   RETURN_IF_ERROR(check_ids(row.forbidden, "forbidden id", vocab_size_));
+  if (row.forced >= 0) RETURN_IF_ERROR(check_ids({row.forced}, "forced id", vocab_size_));
+  const size_t words = row.sampling->allowed_mask.size();
+  if (words != 0 && words != mask_words(vocab_size_))
+    return invalid_argument("sequence {}: a mask of {} words for a vocabulary of {}", row.sequence, words,
+                            vocab_size_);
   for (const auto& [id, value] : row.sampling->logit_bias)
     RETURN_IF_ERROR(check_ids({id}, "logit_bias id", vocab_size_));
   return OkStatus();
@@ -83,7 +92,7 @@ Status Sampler::check(const StepRow& row) const {
 /// Of what the row points to.
 size_t Sampler::bytes_of(const StepRow& row) const {
   const size_t bias = aligned(row.sampling->logit_bias.size() * sizeof(int32_t));
-  const size_t mask = row.forbidden.empty() ? 0 : aligned(mask_words(vocab_size_) * sizeof(uint32_t));
+  const size_t mask = needs_mask(row) ? aligned(mask_words(vocab_size_) * sizeof(uint32_t)) : 0;
   return aligned(row.prompt_ids.size() * sizeof(int32_t)) + aligned(row.output_ids.size() * sizeof(int32_t)) +
          2 * bias + mask;
 }
@@ -136,7 +145,7 @@ StatusOr<SampleRow> Sampler::describe(const StepRow& row, const TokenSources& so
     out.pending_output = drawn() + index;
   }
   if (!params.logit_bias.empty()) put_bias(params, out);
-  if (!row.forbidden.empty()) out.allowed_mask = put_mask(row.forbidden);
+  if (needs_mask(row)) out.allowed_mask = put_mask(row);
   return out;
 }
 
@@ -152,10 +161,16 @@ void Sampler::put_bias(const SamplingParams& params, SampleRow& out) {
   out.bias_values = put(values.data(), values.size());
 }
 
-const uint32_t* Sampler::put_mask(const std::vector<int32_t>& forbidden) {
-  std::vector<uint32_t> mask(mask_words(vocab_size_), ~uint32_t{0});
-  if (vocab_size_ % 32 != 0) mask.back() = (uint32_t{1} << (vocab_size_ % 32)) - 1;
-  for (const int32_t id : forbidden) mask[static_cast<size_t>(id) / 32] &= ~(uint32_t{1} << (id % 32));
+const uint32_t* Sampler::put_mask(const StepRow& row) {
+  std::vector<uint32_t> mask = row.sampling->allowed_mask;
+  if (row.forced >= 0) {
+    mask.assign(mask_words(vocab_size_), 0);
+    mask[static_cast<size_t>(row.forced) / 32] = uint32_t{1} << (row.forced % 32);
+    return put(mask.data(), mask.size());
+  }
+  if (mask.empty()) mask.assign(mask_words(vocab_size_), ~uint32_t{0});
+  if (vocab_size_ % 32 != 0) mask.back() &= (uint32_t{1} << (vocab_size_ % 32)) - 1;
+  for (const int32_t id : row.forbidden) mask[static_cast<size_t>(id) / 32] &= ~(uint32_t{1} << (id % 32));
   return put(mask.data(), mask.size());
 }
 

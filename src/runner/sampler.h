@@ -65,7 +65,7 @@ class Sampler {
   const T* put(const T* values, size_t count);
   StatusOr<SampleRow> describe(const StepRow& row, const TokenSources& sources);
   void put_bias(const SamplingParams& params, SampleRow& out);
-  const uint32_t* put_mask(const std::vector<int32_t>& forbidden);
+  const uint32_t* put_mask(const StepRow& row);
   Slot& slot() { return slots_[static_cast<size_t>(slot_)]; }
   size_t rows() const { return slots_[static_cast<size_t>(slot_)].logprobs_wanted.size(); }
 

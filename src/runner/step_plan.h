@@ -24,7 +24,7 @@ struct SamplingParams {
   uint32_t choice = 0;
   int32_t logprobs = -1;  // alternatives reported beside the chosen token; -1: none at all
   std::vector<std::pair<int32_t, float>> logit_bias;
-  /// Bit per token id, empty: all allowed. (min_tokens clears the stop ids through this.)
+  std::vector<uint32_t> allowed_mask;  // bit per token id: what may be drawn at all; empty: everything
   bool penalised() const {
     return presence_penalty != 0.0f || frequency_penalty != 0.0f || repetition_penalty != 1.0f;
   }
@@ -59,7 +59,8 @@ struct StepRow {
   uint32_t output_position = 0;     // of the token to draw, counted from the sequence's first output token
   std::vector<int32_t> prompt_ids;  // only if penalised()
   std::vector<int32_t> output_ids;  // only if penalised()
-  std::vector<int32_t> forbidden;   // ids that may not be drawn in this step (min_tokens)
+  std::vector<int32_t> forbidden;   // ids that may not be drawn in this step (min_tokens, bad words)
+  int32_t forced = -1;              // >= 0: the one id that may be drawn, whatever the above say
 };
 
 /// Copy-on-write: block `from` of a group becomes `to`, before the step's own writes.
