@@ -1,4 +1,4 @@
-// Bodies of chat and text completion requests. What is accepted must be within its ranges; what is refused
+// Bodies of chat and text completion requests, of /v1/responses, /v1/messages, /tokenize and /detokenize. What is accepted must be within its ranges; what is refused
 // must give an error body that is valid JSON; every text that is echoed must be escaped into valid JSON.
 // deps: hadal_openai
 // mutator: json
@@ -8,9 +8,11 @@
 #include <string>
 #include <string_view>
 
+#include "openai/converted.h"
 #include "openai/json_writer.h"
 #include "openai/request.h"
 #include "openai/stream.h"
+#include "openai/tokenize.h"
 
 namespace {
 
@@ -43,6 +45,12 @@ void check_error(const ApiError& error) {
   // What the outermost catch says. No check of ours may leave a request to it: some type was not looked at.
   require(error.message.rfind("The request cannot be read", 0) != 0);
   require(nlohmann::json::accept(error.body()));
+}
+
+Result<ChatCompletionRequest> as_chat(const Result<ResponsesRequest>& request) {
+  if (!request.ok()) return request.error();
+  require(request->shown != nullptr && request->shown->is_object());
+  return static_cast<const ChatCompletionRequest&>(*request);
 }
 
 void write_back(std::string_view bytes) {
@@ -81,6 +89,19 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   } else {
     check_error(completion.error());
   }
+  for (const auto& other : {parse_messages(bytes, MessagesUse::kAnswer), as_chat(parse_responses(bytes))}) {
+    if (other.ok()) {
+      check_common(*other);
+      require(other->messages && !other->messages->empty() && other->n == 1);
+    } else {
+      check_error(other.error());
+      require(nlohmann::json::accept(anthropic_error_body(other.error())));
+    }
+  }
+  const auto tokenize = parse_tokenize(bytes);
+  if (!tokenize.ok()) check_error(tokenize.error());
+  const auto detokenize = parse_detokenize(bytes);
+  if (!detokenize.ok()) check_error(detokenize.error());
   if (size < 4096) write_back(bytes);
   return 0;
 }

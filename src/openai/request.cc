@@ -34,8 +34,8 @@ MaybeError check_common(ParseTarget& target) {
   if (target.stream_options_given && !request.stream) {
     return invalid_request("'stream_options' is only allowed when 'stream' is true.", "stream_options");
   }
-  if (target.best_of && *target.best_of != request.n) {
-    return invalid_request("'best_of' other than 'n' is not supported by this server.", "best_of");
+  if (request.prompt_logprobs >= 0 && request.stream) {
+    return invalid_request("'prompt_logprobs' are not available with 'stream'.", "prompt_logprobs");
   }
   // n > 1 without randomness would be the same answer again and again; vLLM refuses it too.
   if (request.n > 1 && request.temperature && *request.temperature < 1e-5) {
@@ -55,6 +55,9 @@ MaybeError check_resume(const CommonRequest& request, const CompletionRequest* c
     return invalid_request(fmt::format("'resume.output_token_ids' has {} tokens, more than max_tokens ({}).",
                                        request.resume->output_token_ids.size(), *request.max_tokens),
                            "resume.output_token_ids");
+  }
+  if (request.prompt_logprobs >= 0) {
+    return invalid_request("'prompt_logprobs' cannot be given with 'resume'.", "prompt_logprobs");
   }
   if (completion == nullptr) return std::nullopt;
   if (completion->prompts.size() > 1) return invalid_request("'resume' takes one prompt.", "prompt");
@@ -86,12 +89,39 @@ MaybeError check_chat(ParseTarget& target) {
   return check_resume(request, nullptr);
 }
 
+/// As many as n unless said otherwise.
+MaybeError check_best_of(ParseTarget& target) {
+  CompletionRequest& request = *target.completion;
+  request.best_of = static_cast<int32_t>(target.best_of.value_or(request.n));
+  if (request.best_of < request.n) return invalid_request("'best_of' must not be less than 'n'.", "best_of");
+  if (request.best_of == request.n) return std::nullopt;
+  if (request.stream) return invalid_request("'best_of' over 'n' cannot be streamed.", "best_of");
+  if (request.resume) return invalid_request("'resume' goes on with one choice: 'best_of' must be 1.", "best_of");
+  if (request.temperature && *request.temperature < 1e-5) {
+    return invalid_request("'best_of' must be 1 when temperature is 0 (greedy).", "best_of");
+  }
+  return std::nullopt;
+}
+
+MaybeError check_suffix(const CompletionRequest& request) {
+  if (request.suffix.empty()) return std::nullopt;
+  for (const Prompt& prompt : request.prompts) {
+    if (prompt.is_ids) return invalid_request("'suffix' needs a prompt of text, not of token ids.", "suffix");
+  }
+  if (request.echo && (request.logprobs >= 0 || request.max_tokens == 0)) {
+    return invalid_request("'suffix' cannot be given with 'echo' of log-probabilities.", "suffix");
+  }
+  return std::nullopt;
+}
+
 MaybeError check_completion(ParseTarget& target) {
   CompletionRequest& request = *target.completion;
   if (request.prompts.empty()) return invalid_request("'prompt' is required.", "prompt");
   if (request.max_tokens == 0 && !request.echo) {
     return invalid_request("'max_tokens' must be at least 1 unless 'echo' is true.", "max_tokens");
   }
+  if (auto error = check_best_of(target)) return error;
+  if (auto error = check_suffix(request)) return error;
   return check_resume(request, &request);
 }
 

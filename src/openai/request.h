@@ -34,6 +34,11 @@ struct RequestLimits {
   size_t max_stop_token_ids = 4096;
   size_t max_logit_bias = 65536;
   size_t max_resume_tokens = size_t{4} << 20;
+  size_t max_allowed_token_ids = size_t{1} << 20;
+  size_t max_bad_words = 1024;
+  size_t max_bad_word_bytes = 1024;  // of one
+  size_t max_template_bytes = 256 << 10;
+  size_t max_documents = 1024;
   int64_t max_logprobs = 20;
 };
 
@@ -63,6 +68,10 @@ struct CommonRequest {
   bool ignore_eos = false;
   bool include_stop_str_in_output = false;
   bool skip_special_tokens = true;
+  std::vector<std::string> bad_words;
+  std::vector<int32_t> allowed_token_ids;  // empty: all
+  int32_t prompt_logprobs = -1;            // -1: none
+  std::optional<int32_t> truncate_prompt_tokens;  // the last so many of the prompt; -1: what the context has room for
   int32_t n = 1;
 
   bool stream = false;
@@ -88,6 +97,9 @@ struct ChatCompletionRequest : CommonRequest {
   bool add_generation_prompt = true;
   bool continue_final_message = false;
   JsonPtr chat_template_kwargs;  // an object, or null
+  JsonPtr documents;             // a non-empty list, or null
+  std::string chat_template;     // empty: the server's; where the server lets requests bring one
+  std::optional<int32_t> thinking_token_budget;
   std::string reasoning_effort;  // empty: not given
   bool include_reasoning = true;
 };
@@ -100,6 +112,8 @@ struct Prompt {
 
 struct CompletionRequest : CommonRequest {
   std::vector<Prompt> prompts;  // at least one
+  std::string suffix;           // not empty: the text between prompt and suffix is wanted
+  int32_t best_of = 1;          // choices made of each prompt; n of them are answered
   int32_t logprobs = -1;        // -1: none
   bool echo = false;            // with echo max_tokens may be 0
 };

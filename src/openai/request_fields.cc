@@ -169,6 +169,79 @@ MaybeError read_top_logprobs(const Json& value, std::string_view name, ParseTarg
   return integer_into(value, name, 0, target.limits.max_logprobs, &target.top_logprobs);
 }
 
+MaybeError read_prompt_logprobs(const Json& value, std::string_view name, ParseTarget& target) {
+  return integer_into(value, name, 0, target.limits.max_logprobs, &target.common.prompt_logprobs);
+}
+
+MaybeError read_truncate_prompt_tokens(const Json& value, std::string_view name, ParseTarget& target) {
+  if (auto error = integer_into(value, name, -1, kMaxInt32, &target.common.truncate_prompt_tokens)) return error;
+  if (target.common.truncate_prompt_tokens == 0) {
+    return invalid_request("'truncate_prompt_tokens' must be at least 1, or -1 for what fits.", std::string(name));
+  }
+  return std::nullopt;
+}
+
+MaybeError read_allowed_token_ids(const Json& value, std::string_view name, ParseTarget& target) {
+  if (auto error = read_token_ids(value, name, target.limits.max_allowed_token_ids, &target.common.allowed_token_ids)) {
+    return error;
+  }
+  if (target.common.allowed_token_ids.empty()) {
+    return invalid_request("'allowed_token_ids' must not be empty: nothing could be answered.", std::string(name));
+  }
+  return std::nullopt;
+}
+
+MaybeError read_bad_words(const Json& value, std::string_view name, ParseTarget& target) {
+  if (!value.is_array()) return wrong_type(name, "a list of strings", value);
+  if (value.size() > target.limits.max_bad_words) {
+    return invalid_request(fmt::format("'{}' has {} strings; at most {} are taken.", name, value.size(),
+                                       target.limits.max_bad_words), std::string(name));
+  }
+  for (size_t i = 0; i < value.size(); ++i) {
+    const std::string place = fmt::format("{}[{}]", name, i);
+    std::string text;
+    if (auto error = read_string(value[i], place, &text)) return error;
+    if (text.empty() || text.size() > target.limits.max_bad_word_bytes) {
+      return invalid_request(fmt::format("'{}' must have 1 to {} bytes.", place, target.limits.max_bad_word_bytes), place);
+    }
+    target.common.bad_words.push_back(std::move(text));
+  }
+  return std::nullopt;
+}
+
+MaybeError read_suffix(const Json& value, std::string_view name, ParseTarget& target) {
+  return read_string(value, name, &target.completion->suffix);
+}
+
+MaybeError read_thinking_token_budget(const Json& value, std::string_view name, ParseTarget& target) {
+  if (auto error = integer_into(value, name, -1, kMaxInt32, &target.chat->thinking_token_budget)) return error;
+  if (target.chat->thinking_token_budget == -1) target.chat->thinking_token_budget.reset();
+  return std::nullopt;
+}
+
+MaybeError read_chat_template(const Json& value, std::string_view name, ParseTarget& target) {
+  if (auto error = read_string(value, name, &target.chat->chat_template)) return error;
+  if (target.chat->chat_template.size() > target.limits.max_template_bytes) {
+    return invalid_request(fmt::format("'{}' is longer than {} bytes.", name, target.limits.max_template_bytes),
+                           std::string(name));
+  }
+  return std::nullopt;
+}
+
+MaybeError read_documents(const Json& value, std::string_view name, ParseTarget& target) {
+  if (!value.is_array()) return wrong_type(name, "a list of objects", value);
+  if (value.size() > target.limits.max_documents) {
+    return invalid_request(fmt::format("'{}' has {} entries; at most {} are taken.", name, value.size(),
+                                       target.limits.max_documents), std::string(name));
+  }
+  for (size_t i = 0; i < value.size(); ++i) {
+    const std::string place = fmt::format("{}[{}]", name, i);
+    if (!value[i].is_object()) return wrong_type(place, "an object", value[i]);
+  }
+  if (!value.empty()) target.chat->documents = std::make_shared<Json>(value);
+  return std::nullopt;
+}
+
 MaybeError read_completion_logprobs(const Json& value, std::string_view name, ParseTarget& target) {
   return integer_into(value, name, 0, target.limits.max_logprobs, &target.completion->logprobs);
 }
@@ -241,7 +314,7 @@ MaybeError read_tool_choice(const Json& value, std::string_view name, ParseTarge
     return std::nullopt;
   }
   const std::string given = value.is_string() ? "\"" + value.get<std::string>().substr(0, 40) + "\"" : kind_of(value);
-  return invalid_request(fmt::format("tool_choice {} is not supported: use \"none\" or \"auto\".", given), std::string(name));
+  return invalid_request(fmt::format("tool_choice {} is not supported: calls cannot be forced. Use \"none\" or \"auto\".", given), std::string(name));
 }
 
 MaybeError read_parallel_tool_calls(const Json& value, std::string_view name, ParseTarget& target) {
@@ -252,7 +325,13 @@ MaybeError read_parallel_tool_calls(const Json& value, std::string_view name, Pa
 }
 
 MaybeError read_reasoning_effort(const Json& value, std::string_view name, ParseTarget& target) {
-  return read_string(value, name, &target.chat->reasoning_effort);
+  std::string& effort = target.chat->reasoning_effort;
+  if (auto error = read_string(value, name, &effort)) return error;
+  for (const char* known : {"none", "minimal", "low", "medium", "high", "xhigh", "max"}) {
+    if (effort == known) return std::nullopt;
+  }
+  return invalid_request(fmt::format("'{}' must be none, minimal, low, medium, high, xhigh or max, not '{}'.", name,
+                                     effort.substr(0, 40)), std::string(name));
 }
 
 // ---- refusals ----
@@ -295,81 +374,101 @@ constexpr auto kBoth = Endpoint::kBoth;
 constexpr auto kChat = Endpoint::kChat;
 constexpr auto kCompletions = Endpoint::kCompletions;
 
+// JSON schemas of values, for /openapi.json
+constexpr const char* kString = R"({"type":"string"})";
+constexpr const char* kBoolean = R"({"type":"boolean"})";
+constexpr const char* kObject = R"({"type":"object"})";
+constexpr const char* kIds = R"({"type":"array","items":{"type":"integer","minimum":0,"maximum":2147483647}})";
+constexpr const char* kUpTo20 = R"({"type":"integer","minimum":0,"maximum":20})";
+constexpr const char* kPrompt = R"({"oneOf":[{"type":"string"},{"type":"array","minItems":1,"items":{"type":"string"}},)"
+                                R"({"type":"array","minItems":1,"items":{"type":"integer","minimum":0}},)"
+                                R"({"type":"array","minItems":1,"items":{"type":"array","minItems":1,"items":{"type":"integer","minimum":0}}}]})";
+constexpr const char* kMessages =
+    R"({"type":"array","minItems":1,"items":{"type":"object","required":["role"],"properties":{)"
+    R"("role":{"enum":["system","developer","user","assistant","tool"]},)"
+    R"("content":{"oneOf":[{"type":"string"},{"type":"array","items":{"type":"object","required":["type","text"],)"
+    R"("properties":{"type":{"const":"text"},"text":{"type":"string"}}}}]},"name":{"type":"string"},)"
+    R"("tool_call_id":{"type":"string"},"tool_calls":{"type":"array"},"reasoning_content":{"type":"string"}}}})";
+constexpr const char* kTools =
+    R"({"type":"array","items":{"type":"object","required":["type","function"],"properties":{"type":{"const":"function"},)"
+    R"("function":{"type":"object","required":["name"],"properties":{"name":{"type":"string","minLength":1},)"
+    R"("description":{"type":"string"},"parameters":{"type":"object"}}}}}})";
+
 constexpr FieldRow kFields[] = {
-    {"model", kBoth, kUsed, common_string<&C::model>, "string; the served name. Absent: the first one served"},
-    {"messages", kChat, kUsed, read_messages, "list of messages: roles system, developer, user, assistant, tool; content a string or parts of type text"},
-    {"prompt", kCompletions, kUsed, read_prompt, "string, list of strings, list of token ids, or list of lists of token ids"},
-    {"max_tokens", kBoth, kUsed, read_max_tokens, "integer >= 1 (completions: 0 with echo)"},
-    {"max_completion_tokens", kBoth, kUsed, read_max_completion_tokens, "integer >= 1; goes before max_tokens"},
-    {"min_tokens", kBoth, kUsed, read_min_tokens, "integer >= 0, at most max_tokens"},
-    {"temperature", kBoth, kUsed, common_number<&C::temperature, 0, 20>, "0 to 2; 0 is greedy"},
-    {"top_p", kBoth, kUsed, common_number<&C::top_p, 0, 10, Low::kExcluded>, "greater than 0, at most 1"},
-    {"top_k", kBoth, kUsed, read_top_k, "integer >= 1; -1 or 0: all tokens"},
-    {"min_p", kBoth, kUsed, common_number<&C::min_p, 0, 10>, "0 to 1"},
-    {"presence_penalty", kBoth, kUsed, common_number<&C::presence_penalty, -20, 20>, "-2 to 2"},
-    {"frequency_penalty", kBoth, kUsed, common_number<&C::frequency_penalty, -20, 20>, "-2 to 2"},
-    {"repetition_penalty", kBoth, kUsed, read_repetition_penalty, "greater than 0"},
-    {"logit_bias", kBoth, kUsed, read_logit_bias, "object: token id to a number from -100 to 100"},
-    {"seed", kBoth, kUsed, read_seed, "64-bit integer; -1: none"},
-    {"stop", kBoth, kUsed, read_stop, "string or list of strings, none empty"},
-    {"stop_token_ids", kBoth, kUsed, read_stop_token_ids, "list of token ids"},
-    {"ignore_eos", kBoth, kUsed, common_bool<&C::ignore_eos>, "boolean"},
-    {"include_stop_str_in_output", kBoth, kUsed, common_bool<&C::include_stop_str_in_output>, "boolean"},
-    {"skip_special_tokens", kBoth, kUsed, common_bool<&C::skip_special_tokens>, "boolean, true by default"},
-    {"n", kBoth, kUsed, read_n, "integer from 1 to the server's limit"},
-    {"best_of", kCompletions, kChecked, read_best_of, "integer; must equal n"},
-    {"stream", kBoth, kUsed, common_bool<&C::stream>, "boolean"},
-    {"stream_options", kBoth, kUsed, read_stream_options, "object: include_usage, continuous_usage_stats; only with stream"},
-    {"logprobs", kChat, kUsed, read_chat_logprobs, "boolean"},
-    {"top_logprobs", kChat, kUsed, read_top_logprobs, "integer from 0 to 20; needs logprobs"},
-    {"logprobs", kCompletions, kUsed, read_completion_logprobs, "integer from 0 to 20"},
-    {"echo", kCompletions, kUsed, read_echo, "boolean; the prompt comes back before the answer"},
-    {"tools", kChat, kUsed, read_tools, "list of functions, given to the chat template"},
-    {"tool_choice", kChat, kUsed, read_tool_choice, "\"none\" or \"auto\"; others are refused"},
-    {"parallel_tool_calls", kChat, kChecked, read_parallel_tool_calls, "boolean"},
-    {"add_generation_prompt", kChat, kUsed, chat_bool<&Chat::add_generation_prompt>, "boolean, true by default"},
-    {"continue_final_message", kChat, kUsed, chat_bool<&Chat::continue_final_message>, "boolean; needs add_generation_prompt false"},
-    {"chat_template_kwargs", kChat, kUsed, read_kwargs, "object of variables for the chat template"},
-    {"reasoning_effort", kChat, kUsed, read_reasoning_effort, "string, for templates that know it"},
-    {"include_reasoning", kChat, kUsed, chat_bool<&Chat::include_reasoning>, "boolean, true by default"},
-    {"add_special_tokens", kBoth, kUsed, read_add_special_tokens, "boolean; by default true for completions, false for chat"},
-    {"return_token_ids", kBoth, kUsed, common_bool<&C::return_token_ids>, "boolean; prompt_token_ids and token_ids in the answer"},
-    {"return_tokens_as_token_ids", kBoth, kUsed, common_bool<&C::return_tokens_as_token_ids>, "boolean; logprobs name tokens \"token_id:N\""},
-    {"priority", kBoth, kUsed, read_priority, "integer; lower is earlier, as in vLLM"},
-    {"cache_salt", kBoth, kUsed, read_cache_salt, "string, not empty; keeps the prefix cache apart"},
-    {"resume", kBoth, kUsed, read_resume, "object: output_token_ids (made by another engine), seed (its x-hadal-seed), choice (0); the answer is the rest, see below"},
-    {"user", kBoth, kChecked, common_string<&C::user>, "string"},
-    {"request_id", kBoth, kUsed, common_string<&C::request_id>, "string"},
-    {"response_format", kBoth, kRefused, read_response_format, "only {\"type\": \"text\"}"},
-    {"suffix", kCompletions, kRefused, refuse_unless_empty, "only an empty one"},
-    {"echo", kChat, kRefused, refuse_unless_false, "only false"},
-    {"modalities", kChat, kRefused, read_modalities, "only [\"text\"]"},
-    {"audio", kChat, kRefused, refuse, ""},
-    {"functions", kChat, kRefused, refuse_unless_empty, "use tools"},
-    {"function_call", kChat, kRefused, refuse, "use tool_choice"},
-    {"chat_template", kChat, kRefused, refuse, ""},
-    {"documents", kChat, kRefused, refuse_unless_empty, ""},
-    {"thinking_token_budget", kChat, kRefused, refuse, ""},
-    {"use_beam_search", kBoth, kRefused, refuse_unless_false, "only false"},
-    {"prompt_logprobs", kBoth, kRefused, refuse, ""},
-    {"truncate_prompt_tokens", kBoth, kRefused, refuse, ""},
-    {"bad_words", kBoth, kRefused, refuse_unless_empty, ""},
-    {"allowed_token_ids", kBoth, kRefused, refuse, ""},
-    {"logits_processors", kBoth, kRefused, refuse_unless_empty, ""},
-    {"structured_outputs", kBoth, kRefused, refuse, ""},
-    {"guided_json", kBoth, kRefused, refuse, ""},
-    {"guided_regex", kBoth, kRefused, refuse, ""},
-    {"guided_choice", kBoth, kRefused, refuse, ""},
-    {"guided_grammar", kBoth, kRefused, refuse, ""},
-    {"prompt_embeds", kCompletions, kRefused, refuse, ""},
-    {"kv_transfer_params", kBoth, kRefused, refuse, ""},
-    {"length_penalty", kBoth, kIgnored, nullptr, "belongs to beam search"},
-    {"spaces_between_special_tokens", kBoth, kIgnored, nullptr, ""},
-    {"metadata", kBoth, kIgnored, nullptr, ""},
-    {"store", kBoth, kIgnored, nullptr, "nothing is stored"},
-    {"service_tier", kBoth, kIgnored, nullptr, ""},
-    {"safety_identifier", kBoth, kIgnored, nullptr, ""},
-    {"prompt_cache_key", kBoth, kIgnored, nullptr, ""},
+    {"model", kBoth, kUsed, common_string<&C::model>, "string; the served name. Absent: the first one served", kString},
+    {"messages", kChat, kUsed, read_messages, "list of messages: roles system, developer, user, assistant, tool; content a string or parts of type text", kMessages},
+    {"prompt", kCompletions, kUsed, read_prompt, "string, list of strings, list of token ids, or list of lists of token ids", kPrompt},
+    {"max_tokens", kBoth, kUsed, read_max_tokens, "integer >= 1 (completions: 0 with echo)", R"({"type":"integer","minimum":1})"},
+    {"max_completion_tokens", kBoth, kUsed, read_max_completion_tokens, "integer >= 1; goes before max_tokens", R"({"type":"integer","minimum":1})"},
+    {"min_tokens", kBoth, kUsed, read_min_tokens, "integer >= 0, at most max_tokens", R"({"type":"integer","minimum":0})"},
+    {"temperature", kBoth, kUsed, common_number<&C::temperature, 0, 20>, "0 to 2; 0 is greedy", R"({"type":"number","minimum":0,"maximum":2})"},
+    {"top_p", kBoth, kUsed, common_number<&C::top_p, 0, 10, Low::kExcluded>, "greater than 0, at most 1", R"({"type":"number","exclusiveMinimum":0,"maximum":1})"},
+    {"top_k", kBoth, kUsed, read_top_k, "integer >= 1; -1 or 0: all tokens", R"({"type":"integer","minimum":-1})"},
+    {"min_p", kBoth, kUsed, common_number<&C::min_p, 0, 10>, "0 to 1", R"({"type":"number","minimum":0,"maximum":1})"},
+    {"presence_penalty", kBoth, kUsed, common_number<&C::presence_penalty, -20, 20>, "-2 to 2", R"({"type":"number","minimum":-2,"maximum":2})"},
+    {"frequency_penalty", kBoth, kUsed, common_number<&C::frequency_penalty, -20, 20>, "-2 to 2", R"({"type":"number","minimum":-2,"maximum":2})"},
+    {"repetition_penalty", kBoth, kUsed, read_repetition_penalty, "greater than 0", R"({"type":"number","exclusiveMinimum":0})"},
+    {"logit_bias", kBoth, kUsed, read_logit_bias, "object: token id to a number from -100 to 100", R"({"type":"object","additionalProperties":{"type":"number","minimum":-100,"maximum":100}})"},
+    {"seed", kBoth, kUsed, read_seed, "64-bit integer; -1: none", R"({"type":"integer"})"},
+    {"stop", kBoth, kUsed, read_stop, "string or list of strings, none empty", R"({"oneOf":[{"type":"string","minLength":1},{"type":"array","items":{"type":"string","minLength":1}}]})"},
+    {"stop_token_ids", kBoth, kUsed, read_stop_token_ids, "list of token ids", kIds},
+    {"ignore_eos", kBoth, kUsed, common_bool<&C::ignore_eos>, "boolean", kBoolean},
+    {"include_stop_str_in_output", kBoth, kUsed, common_bool<&C::include_stop_str_in_output>, "boolean", kBoolean},
+    {"skip_special_tokens", kBoth, kUsed, common_bool<&C::skip_special_tokens>, "boolean, true by default", kBoolean},
+    {"n", kBoth, kUsed, read_n, "integer from 1 to the server's limit", R"({"type":"integer","minimum":1,"maximum":128})"},
+    {"best_of", kCompletions, kUsed, read_best_of, "integer >= n: so many are made, the n with the highest mean log-probability are answered; not with stream", R"({"type":"integer","minimum":1,"maximum":128})"},
+    {"stream", kBoth, kUsed, common_bool<&C::stream>, "boolean", kBoolean},
+    {"stream_options", kBoth, kUsed, read_stream_options, "object: include_usage, continuous_usage_stats; only with stream", R"({"type":"object","properties":{"include_usage":{"type":"boolean"},"continuous_usage_stats":{"type":"boolean"}}})"},
+    {"logprobs", kChat, kUsed, read_chat_logprobs, "boolean", kBoolean},
+    {"top_logprobs", kChat, kUsed, read_top_logprobs, "integer from 0 to 20; needs logprobs", kUpTo20},
+    {"logprobs", kCompletions, kUsed, read_completion_logprobs, "integer from 0 to 20", kUpTo20},
+    {"echo", kCompletions, kUsed, read_echo, "boolean; the prompt comes back before the answer, with logprobs its log-probabilities too", kBoolean},
+    {"tools", kChat, kUsed, read_tools, "list of functions, written into the prompt; calls of them are parsed back into tool_calls", kTools},
+    {"tool_choice", kChat, kUsed, read_tool_choice, "\"none\" or \"auto\"; others are refused", R"({"enum":["none","auto"]})"},
+    {"parallel_tool_calls", kChat, kUsed, read_parallel_tool_calls, "boolean; false: only the first call is answered", kBoolean},
+    {"add_generation_prompt", kChat, kUsed, chat_bool<&Chat::add_generation_prompt>, "boolean, true by default", kBoolean},
+    {"continue_final_message", kChat, kUsed, chat_bool<&Chat::continue_final_message>, "boolean; needs add_generation_prompt false", kBoolean},
+    {"chat_template_kwargs", kChat, kUsed, read_kwargs, "object of variables for the chat template, such as thinking and enable_thinking", kObject},
+    {"reasoning_effort", kChat, kUsed, read_reasoning_effort, "none, minimal, low, medium, high, xhigh or max; for templates and encoders that know it (V4: none switches thinking off, to high is high, above is max)", R"({"enum":["none","minimal","low","medium","high","xhigh","max"]})"},
+    {"include_reasoning", kChat, kUsed, chat_bool<&Chat::include_reasoning>, "boolean, true by default", kBoolean},
+    {"add_special_tokens", kBoth, kUsed, read_add_special_tokens, "boolean; by default true for completions, false for chat", kBoolean},
+    {"return_token_ids", kBoth, kUsed, common_bool<&C::return_token_ids>, "boolean; prompt_token_ids and token_ids in the answer", kBoolean},
+    {"return_tokens_as_token_ids", kBoth, kUsed, common_bool<&C::return_tokens_as_token_ids>, "boolean; logprobs name tokens \"token_id:N\"", kBoolean},
+    {"priority", kBoth, kUsed, read_priority, "integer; lower is earlier, as in vLLM", R"({"type":"integer"})"},
+    {"cache_salt", kBoth, kUsed, read_cache_salt, "string, not empty; keeps the prefix cache apart", R"({"type":"string","minLength":1})"},
+    {"resume", kBoth, kUsed, read_resume, "object: output_token_ids (made by another engine), seed (its x-hadal-seed), choice (0); the answer is the rest, see below", kObject},
+    {"user", kBoth, kChecked, common_string<&C::user>, "string", kString},
+    {"request_id", kBoth, kUsed, common_string<&C::request_id>, "string", kString},
+    {"response_format", kBoth, kRefused, read_response_format, "only {\"type\": \"text\"}", nullptr},
+    {"suffix", kCompletions, kUsed, read_suffix, "string; fills in the middle, where the vocabulary has fim tokens", kString},
+    {"echo", kChat, kRefused, refuse_unless_false, "only false", nullptr},
+    {"modalities", kChat, kRefused, read_modalities, "only [\"text\"]", nullptr},
+    {"audio", kChat, kRefused, refuse, "", nullptr},
+    {"functions", kChat, kRefused, refuse_unless_empty, "use tools", nullptr},
+    {"function_call", kChat, kRefused, refuse, "use tool_choice", nullptr},
+    {"chat_template", kChat, kUsed, read_chat_template, "string; refused unless the server runs with --trust-request-chat-template", kString},
+    {"documents", kChat, kUsed, read_documents, "list of objects, given to the chat template", R"({"type":"array","items":{"type":"object"}})"},
+    {"thinking_token_budget", kChat, kUsed, read_thinking_token_budget, "integer >= 0: output tokens after which thinking is ended; -1: none", R"({"type":"integer","minimum":-1})"},
+    {"use_beam_search", kBoth, kRefused, refuse_unless_false, "only false", nullptr},
+    {"prompt_logprobs", kBoth, kUsed, read_prompt_logprobs, "integer from 0 to 20; not with stream", kUpTo20},
+    {"truncate_prompt_tokens", kBoth, kUsed, read_truncate_prompt_tokens, "integer >= 1: only the last so many tokens of the prompt; -1: what fits", R"({"type":"integer","minimum":-1})"},
+    {"bad_words", kBoth, kUsed, read_bad_words, "list of strings that must not come out", R"({"type":"array","items":{"type":"string","minLength":1}})"},
+    {"allowed_token_ids", kBoth, kUsed, read_allowed_token_ids, "list of token ids, none other is drawn", kIds},
+    {"logits_processors", kBoth, kRefused, refuse_unless_empty, "", nullptr},
+    {"structured_outputs", kBoth, kRefused, refuse, "", nullptr},
+    {"guided_json", kBoth, kRefused, refuse, "", nullptr},
+    {"guided_regex", kBoth, kRefused, refuse, "", nullptr},
+    {"guided_choice", kBoth, kRefused, refuse, "", nullptr},
+    {"guided_grammar", kBoth, kRefused, refuse, "", nullptr},
+    {"prompt_embeds", kCompletions, kRefused, refuse, "", nullptr},
+    {"kv_transfer_params", kBoth, kRefused, refuse, "", nullptr},
+    {"length_penalty", kBoth, kIgnored, nullptr, "belongs to beam search", nullptr},
+    {"spaces_between_special_tokens", kBoth, kIgnored, nullptr, "", nullptr},
+    {"metadata", kBoth, kIgnored, nullptr, "", nullptr},
+    {"store", kBoth, kIgnored, nullptr, "nothing is stored", nullptr},
+    {"service_tier", kBoth, kIgnored, nullptr, "", nullptr},
+    {"safety_identifier", kBoth, kIgnored, nullptr, "", nullptr},
+    {"prompt_cache_key", kBoth, kIgnored, nullptr, "", nullptr},
 };
 
 constexpr const char* kNotes = R"(
@@ -393,7 +492,7 @@ Tenant headers from anybody else are ignored and counted in `hadal:untrusted_ten
 
 A request that broke off on one engine goes on on another: the same body with `resume`, which brings the token ids that
 were received (`return_token_ids`), the seed (`x-hadal-seed`) and the choice's index. `n` must be 1, with one prompt and without
-`echo`; `seed`, if given too, must be the same. The answer is exactly the rest, as its only choice (index 0):
+`echo` or `prompt_logprobs`; `seed`, if given too, must be the same. The answer is exactly the rest, as its only choice (index 0):
 
 - `max_tokens`, `min_tokens`, penalties and stop strings count what is there already; so does
   `usage.completion_tokens`. Reasoning goes on where it was.
@@ -429,6 +528,17 @@ const FieldRow* find_field(std::string_view name, Endpoint endpoint) {
     if (name == row.name && (row.endpoint == kBoth || row.endpoint == endpoint)) return &row;
   }
   return nullptr;
+}
+
+Json field_schemas(Endpoint endpoint) {
+  Json schemas = Json::object();
+  for (const FieldRow& row : kFields) {
+    if (row.schema == nullptr || (row.endpoint != kBoth && row.endpoint != endpoint)) continue;
+    Json schema = Json::parse(row.schema);
+    schema["description"] = row.note;
+    schemas[row.name] = std::move(schema);
+  }
+  return schemas;
 }
 
 std::string request_fields_markdown() {

@@ -41,11 +41,14 @@ struct FieldRow {
   FieldAction action;
   FieldReader read;  // null for kIgnored
   const char* note;
+  const char* schema;  // JSON schema of the values that are taken; null for what is not used
 };
 
 const FieldRow* field_table(size_t* count);
 /// Null when no row of this endpoint has the name: the field is then ignored.
 const FieldRow* find_field(std::string_view name, Endpoint endpoint);
+/// {"field":schema,...} of what the endpoint uses, with the notes as descriptions.
+nlohmann::ordered_json field_schemas(Endpoint endpoint);
 /// The table as a Markdown page (docs/request-fields.md).
 std::string request_fields_markdown();
 

@@ -194,9 +194,12 @@ TEST(CompletionRequest, ItsOwnFields) {
   EXPECT_EQ(text_error(R"("max_tokens":0)"), "max_tokens");
   EXPECT_EQ(text_error(R"("logprobs":21)"), "logprobs");
   EXPECT_EQ(text_error(R"("logprobs":true)"), "logprobs");
-  EXPECT_EQ(text_error(R"("suffix":"x")"), "suffix");
+  EXPECT_EQ(text_error(R"("suffix":"x")"), "(ok)");
+  EXPECT_EQ(text_error(R"("suffix":"x","prompt":[1,2])"), "suffix");
   EXPECT_EQ(text_error(R"("suffix":"")"), "(ok)");
-  EXPECT_EQ(text_error(R"("best_of":3,"n":2)"), "best_of");
+  EXPECT_EQ(text_error(R"("best_of":3,"n":2)"), "(ok)");
+  EXPECT_EQ(text_error(R"("best_of":1,"n":2)"), "best_of");
+  EXPECT_EQ(text_error(R"("best_of":3,"n":2,"stream":true)"), "best_of");
   EXPECT_EQ(text_error(R"("best_of":2,"n":2)"), "(ok)");
   EXPECT_EQ(text_error(R"("messages":5)"), "(ok)") << "a field of the other endpoint is unknown here";
 }

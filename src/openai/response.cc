@@ -193,6 +193,32 @@ void append_completion_logprobs(const std::vector<PositionLogprobs>& positions, 
   out->push_back('}');
 }
 
+void append_prompt_logprobs(const std::vector<PositionLogprobs>& positions, std::string* out) {
+  const auto append_one = [out](const LogprobToken& token, const char* separator) {
+    *out += separator;
+    *out += "\"";
+    append_int(token.id, out);
+    *out += "\":{\"logprob\":";
+    append_logprob(token.logprob, out);
+    *out += ",\"rank\":";
+    append_int(token.rank, out);
+    *out += ",\"decoded_token\":";
+    append_json_string(to_valid_utf8(token.bytes), out);
+    *out += "}";
+  };
+  append_list(positions.size(), out, [&](size_t i) {
+    if (i == 0) {
+      *out += "null";
+      return;
+    }
+    append_one(positions[i].chosen, "{");
+    for (const LogprobToken& other : positions[i].top) {
+      if (other.id != positions[i].chosen.id) append_one(other, ",");
+    }
+    *out += "}";
+  });
+}
+
 std::string chat_completion_json(const ChatCompletion& completion) {
   std::string out;
   append_meta(completion.meta, "chat.completion", &out);
@@ -219,6 +245,10 @@ std::string chat_completion_json(const ChatCompletion& completion) {
   out += ",\"usage\":";
   append_usage(completion.usage, &out);
   append_ids("prompt_token_ids", completion.prompt_token_ids, &out);
+  if (completion.prompt_logprobs) {
+    out += ",\"prompt_logprobs\":";
+    append_prompt_logprobs(*completion.prompt_logprobs, &out);
+  }
   out.push_back('}');
   return out;
 }
@@ -246,6 +276,10 @@ std::string text_completion_json(const TextCompletion& completion) {
     append_stop_reason(choice.stop_reason, &out);
     append_ids("token_ids", choice.token_ids, &out);
     append_ids("prompt_token_ids", choice.prompt_token_ids, &out);
+    if (choice.prompt_logprobs) {
+      out += ",\"prompt_logprobs\":";
+      append_prompt_logprobs(*choice.prompt_logprobs, &out);
+    }
     out.push_back('}');
   });
   out += ",\"usage\":";

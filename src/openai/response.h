@@ -37,6 +37,7 @@ struct LogprobToken {
   int32_t id = 0;
   std::string bytes;
   float logprob = 0.0f;  // NaN: unknown (a prompt's first token): null
+  int32_t rank = 0;      // 1: most likely; told with prompt_logprobs only
 };
 struct PositionLogprobs {
   LogprobToken chosen;
@@ -50,6 +51,10 @@ void append_chat_logprobs(const std::vector<PositionLogprobs>& positions, TokenN
 /// characters of the answer's text, and is moved to the end.
 void append_completion_logprobs(const std::vector<PositionLogprobs>& positions, TokenNames names, int64_t* text_offset,
                                 std::string* out);
+
+/// vLLM's prompt_logprobs: for each of the prompt's tokens {"id":{logprob,rank,decoded_token}} of it and its alternatives;
+/// null for the first, which follows nothing.
+void append_prompt_logprobs(const std::vector<PositionLogprobs>& positions, std::string* out);
 
 /// What ended a choice beside finish_reason "stop": nothing to name, a token id, or a stop string.
 using StopReason = std::variant<std::monostate, int32_t, std::string>;
@@ -73,6 +78,7 @@ struct ChatCompletion {
   std::vector<ChatChoice> choices;
   Usage usage;
   std::optional<std::vector<int32_t>> prompt_token_ids;  // return_token_ids
+  std::optional<std::vector<PositionLogprobs>> prompt_logprobs;
   TokenNames token_names = TokenNames::kText;
 };
 std::string chat_completion_json(const ChatCompletion& completion);
@@ -85,6 +91,7 @@ struct TextChoice {
   StopReason stop_reason;
   std::optional<std::vector<int32_t>> token_ids;
   std::optional<std::vector<int32_t>> prompt_token_ids;  // vLLM has them in each choice here
+  std::optional<std::vector<PositionLogprobs>> prompt_logprobs;  // and these
 };
 struct TextCompletion {
   ResponseMeta meta;
