@@ -4,11 +4,11 @@
 #include <thread>
 
 #include "base/log.h"
-#include "base/version.h"
 #include "http/router.h"
 #include "openai/error.h"
-#include "openai/response.h"
-#include "server/handlers.h"
+#include "server/answer_choice.h"
+#include "server/endpoints.h"
+#include "server/response_headers.h"
 #include "server/work_pool.h"
 
 namespace hadal {
@@ -18,22 +18,8 @@ constexpr int kWorkers = 2;
 constexpr size_t kWorkQueue = 4096;
 constexpr std::chrono::milliseconds kIdlePoll{20};
 
-void respond_json(http::ResponseWriter& writer, int status, std::string body) {
-  writer.respond(status, {{"Content-Type", "application/json"}}, std::move(body));
-}
-
 http::ErrorBody json_error(int status, std::string_view message) {
   return {"application/json", openai::error_for_status(status, message).body()};
-}
-
-/// How this checkpoint marks reasoning, read off its vocabulary and template: templates with a `thinking`
-/// switch (V3.1 on) open it in the prompt where it is wanted; R1's always reason.
-ReasoningKind reasoning_kind_of(const LoadedEngine& loaded) {
-  if (!loaded.tokenizer || !loaded.chat_template || !loaded.tokenizer->token_to_id("</think>"))
-    return ReasoningKind::kNone;
-  if (loaded.chat_template->mentions("thinking")) return ReasoningKind::kDeepSeekV3;
-  const bool reasons = loaded.chat_template->source().find("think>") != std::string::npos;
-  return reasons ? ReasoningKind::kDeepSeekR1 : ReasoningKind::kNone;
 }
 
 class ApiServerImpl final : public ApiServer {
@@ -42,6 +28,7 @@ class ApiServerImpl final : public ApiServer {
       : options_(options),
         service_(std::make_shared<Service>()),
         router_(json_error),
+        cors_(options.allowed_origins),
         pool_(std::make_unique<WorkPool>(kWorkers, kWorkQueue)) {}
   ~ApiServerImpl() override {
     shut_down(std::chrono::milliseconds(0));
@@ -77,7 +64,13 @@ class ApiServerImpl final : public ApiServer {
     service_->eos_ids = loaded.config.eos;
     if (loaded.tokenizer && loaded.tokenizer->eos_id())
       service_->eos_ids.push_back(*loaded.tokenizer->eos_id());
-    service_->reasoning = reasoning_kind_of(loaded);
+    ASSIGN_OR_RETURN(const AnswerParsers parsers, choose_parsers(options_, loaded));
+    service_->reasoning = parsers.reasoning;
+    service_->tools = parsers.tools;
+    ASSIGN_OR_RETURN(service_->default_template_kwargs,
+                     read_template_kwargs(options_.default_chat_template_kwargs));
+    service_->trust_request_templates = options_.trust_request_chat_template;
+    ASSIGN_OR_RETURN(service_->access, read_access(options_));
     service_->started_unix = static_cast<int64_t>(Clock::real().unix_seconds());
     service_->metrics->describe(loaded.engine->runner_info(), loaded.options);
     service_->metrics->watch_device(loaded.device);
@@ -97,7 +90,7 @@ class ApiServerImpl final : public ApiServer {
     };
     ASSIGN_OR_RETURN(http_,
                      http::Server::create(std::move(http), [this](http::Request request, WriterPtr writer) {
-                       router_.handle(std::move(request), std::move(writer));
+                       serve(std::move(request), std::move(writer));
                      }));
     return OkStatus();
   }
@@ -142,59 +135,29 @@ class ApiServerImpl final : public ApiServer {
   }
 
   void add_routes() {
-    const std::shared_ptr<const Service> service = service_;
-    router_.add("POST", "/v1/chat/completions", [this, service](http::Request request, WriterPtr writer) {
-      handle_chat_completion(service, *pool_, std::move(request), std::move(writer));
-    });
-    router_.add("POST", "/v1/completions", [this, service](http::Request request, WriterPtr writer) {
-      handle_completion(service, *pool_, std::move(request), std::move(writer));
-    });
-    router_.add("POST", "/reset_prefix_cache", [service](http::Request request, WriterPtr writer) {
-      handle_reset_prefix_cache(*service, request, *writer);
-    });
-    router_.add("GET", "/v1/models",
-                [this](http::Request, WriterPtr writer) { respond_json(*writer, 200, models()); });
-    router_.add("GET", "/health", [this](http::Request, WriterPtr writer) { health(*writer); });
-    router_.add("GET", "/ping", [this](http::Request, WriterPtr writer) { health(*writer); });
-    router_.add("GET", "/version", [](http::Request, WriterPtr writer) {
-      respond_json(*writer, 200, openai::version_json(kVersion));
-    });
-    router_.add("GET", "/metrics", [this](http::Request, WriterPtr writer) {
-      writer->respond(200, {{"Content-Type", telemetry::Registry::kContentType}},
-                      service_->metrics->expose(service_->loaded.engine->stats(), can_serve().ok()));
-    });
-  }
-
-  std::string models() const {
-    std::vector<openai::ModelCard> cards;
-    for (const std::string& name : service_->model_names) {
-      cards.push_back({.id = name,
-                       .created = service_->started_unix,
-                       .root = service_->loaded.id,
-                       .max_model_len = service_->loaded.max_model_len});
+    for (const EndpointRow& row : endpoint_table()) {
+      router_.add(row.method, row.path, [this, &row](http::Request request, WriterPtr writer) {
+        if (const auto error = service_->access.check(request, row.access, service_->trust))
+          return respond_error(*writer, *error);
+        row.handler({service_, *pool_}, std::move(request), std::move(writer));
+      });
     }
-    return openai::model_list_json(cards);
   }
 
-  Status can_serve() const {
-    if (service_->draining.load()) return unavailable("The server is shutting down.");
-    return service_->loaded.engine->health();
-  }
-
-  /// 200 when able to serve; 503 while draining or after the engine's death, which is what load balancers
-  /// need.
-  void health(http::ResponseWriter& writer) const {
-    const Status status = can_serve();
-    if (status.ok()) {
-      writer.respond(200, {{"Content-Type", "text/plain"}}, "");
-    } else {
-      respond_json(writer, 503, openai::error_for_status(503, message_of(status)).body());
-    }
+  /// Every request, on an io thread.
+  void serve(http::Request request, WriterPtr writer) const {
+    http::Headers fields{{"X-Request-Id", request_id_of(request)}};
+    request.headers.set("X-Request-Id", fields.fields().front().second);
+    cors_.add_headers(request, fields);
+    writer = with_headers(std::move(writer), std::move(fields));
+    if (cors_.answer_preflight(request, *writer)) return;
+    router_.handle(std::move(request), std::move(writer));
   }
 
   const ServeOptions options_;
   std::shared_ptr<Service> service_;
   http::Router router_;
+  const Cors cors_;
   std::unique_ptr<WorkPool> pool_;
   std::unique_ptr<http::Server> http_;
 };

@@ -26,6 +26,16 @@ struct ServeOptions {
   int32_t port = 8000;
   std::string uds;                              // a Unix socket in place of TCP
   std::string trusted_hop_secret_file;          // see server/request_origin.h
+  std::vector<std::string> api_keys;            // see server/access.h; default: the environment's
+  std::string admin_api_key;                    // the same
+  std::vector<std::string> allowed_origins;     // CORS; "*": all
+  std::string reasoning_parser =
+      "auto";  // auto: by the checkpoint; none, or a name of text/reasoning_parser.h
+  std::string tool_call_parser =
+      "auto";  // auto: by the chat template; none, or a name of text/answer/tool_parser.h
+  bool enable_auto_tool_choice = true;          // false: tool calls stay in the text
+  std::string default_chat_template_kwargs;     // a JSON object, under a request's own; empty: none
+  bool trust_request_chat_template = false;     // a request may bring its own
   std::vector<std::string> served_model_names;  // default: MODEL as given
   int64_t max_body_bytes = 32 << 20;
   int32_t shutdown_timeout_s = 30;

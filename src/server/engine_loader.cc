@@ -99,6 +99,8 @@ StatusOr<EngineOptions> engine_options(const EngineConfig& options, const Loaded
   engine.max_num_seqs = options.max_num_seqs;
   engine.max_num_batched_tokens = std::max(options.max_num_batched_tokens, options.max_num_seqs);
   engine.long_prefill_token_threshold = options.long_prefill_token_threshold;
+  // rows of logits that one pass makes
+  if (options.chunk == 0 && !options.return_prompt_logits) engine.max_prompt_logits = options.max_num_seqs;
   engine.chunk = options.chunk;
   engine.max_queued_requests = options.max_num_queued_reqs;
   engine.max_queued_tokens = options.max_num_queued_tokens;

@@ -1,6 +1,7 @@
 #include "server/reply.h"
 
 #include <algorithm>
+#include <cmath>
 #include <functional>
 
 namespace hadal {
@@ -19,18 +20,17 @@ class PromptSink final : public OutputSink {
 
 }  // namespace
 
-Reply::Reply(ReplyOptions options, std::shared_ptr<const Service> service,
-             std::shared_ptr<http::ResponseWriter> writer)
-    : options_(std::move(options)), service_(std::move(service)), writer_(std::move(writer)) {
-  const auto count = options_.prompts.size() * static_cast<size_t>(options_.fields.n);
+Reply::Reply(Submission submission, const openai::ResponseMeta& meta, uint64_t seed,
+             std::shared_ptr<const Service> service, std::shared_ptr<http::ResponseWriter> writer)
+    : asked_(std::move(submission)), seed_(seed), service_(std::move(service)), writer_(std::move(writer)) {
+  const auto count = asked_.prompts.size() * static_cast<size_t>(asked_.fields.n);
   MutexLock lock(mutex_);
   unfinished_ = count;
   choices_.resize(count);
-  body_ = make_reply_writer(options_.endpoint, options_.meta, options_.fields, count);
-  if (!options_.split_reasoning) return;
-  for (Choice& choice : choices_) {
-    choice.reasoning = std::make_unique<ReasoningParser>(service_->reasoning, options_.starts_in_reasoning);
-  }
+  prompt_tokens_.resize(asked_.prompts.size());
+  body_ = asked_.make_writer(meta, count);
+  if (asked_.answer.plain()) return;
+  for (Choice& choice : choices_) choice.parser = std::make_unique<AnswerParser>(asked_.answer);
 }
 
 std::shared_ptr<OutputSink> Reply::sink(size_t prompt) {
@@ -83,7 +83,7 @@ openai::ApiError Reply::error_of(const RequestOutput& output) const {
 void Reply::deliver(size_t prompt, RequestOutput output) {
   MutexLock lock(mutex_);
   if (over_) return;
-  const size_t index = prompt * static_cast<size_t>(options_.fields.n) + static_cast<size_t>(output.choice);
+  const size_t index = prompt * static_cast<size_t>(asked_.fields.n) + static_cast<size_t>(output.choice);
   if (index < choices_.size() && !choices_[index].finished) deliver_locked(index, prompt, output);
 }
 
@@ -92,12 +92,14 @@ void Reply::deliver_locked(size_t index, size_t prompt, RequestOutput& output) {
     return fail_locked(error_of(output));
   Choice& choice = choices_[index];
   const bool first_choice = output.choice == 0;
+  // they come with the first output of all, and are each choice's
+  if (!output.prompt_logprobs.empty()) prompt_tokens_[prompt] = std::move(output.prompt_logprobs);
   if (first_choice && !choice.begun) cached_tokens_ += output.cached_tokens;
-  choice.output_tokens = output.output_tokens;
+  choice.output_tokens = asked_.prompt_only ? 0 : output.output_tokens;
   const bool last = output.finish != FinishReason::kNone;
   std::string events = body_->piece(make_piece(choice, index, prompt, output));
   choice.begun = true;
-  if (options_.fields.stream) send(std::move(events));
+  if (asked_.fields.stream) send(std::move(events));
   if (!last || over_) return;
   choice.finished = true;
   if (--unfinished_ == 0) complete();
@@ -106,63 +108,105 @@ void Reply::deliver_locked(size_t index, size_t prompt, RequestOutput& output) {
 /// As vLLM: the stop string, or the id of a stop token that was asked for; nothing for the model's own end.
 openai::StopReason Reply::stop_reason_of(const RequestOutput& output) const {
   if (output.stop_reason.empty()) return {};
-  const auto& strings = options_.fields.stop;
+  const auto& strings = asked_.fields.stop;
   if (std::find(strings.begin(), strings.end(), output.stop_reason) != strings.end())
     return output.stop_reason;
-  for (const int32_t id : options_.fields.stop_token_ids) {
+  for (const int32_t id : asked_.fields.stop_token_ids) {
     if (output.stop_reason == fmt::format("{}", id)) return id;
   }
   return {};
 }
 
 ReplyPiece Reply::make_piece(Choice& choice, size_t index, size_t prompt, RequestOutput& output) {
-  const bool last = output.finish != FinishReason::kNone;
   ReplyPiece piece;
   piece.choice = static_cast<int32_t>(index);
   piece.first = !choice.begun;
-  if (piece.first && prompt < options_.echo.size()) piece.content = options_.echo[prompt];
-  if (choice.reasoning) {
-    // a resumed request: what the first engine's text settled has been sent
-    if (!output.resumed_text.empty()) (void)choice.reasoning->push(output.resumed_text);
-    ReasoningDelta split = choice.reasoning->push(output.text);
-    piece.content += split.content;
-    piece.reasoning = std::move(split.reasoning);
-    if (last) {
-      const ReasoningDelta rest = choice.reasoning->flush();
-      piece.content += rest.content;
-      piece.reasoning += rest.reasoning;
-    }
-  } else {
-    piece.content += output.text;
+  if (piece.first) begin_piece(prompt, piece);
+  if (!asked_.prompt_only) {
+    add_text(choice, output, piece);
+    if (asked_.logprobs >= 0) add_logprobs(output, piece);
   }
-  if (options_.logprobs >= 0) add_logprobs(output, piece);
-  if (options_.fields.return_token_ids) {
+  if (asked_.fields.return_token_ids) {
     piece.token_ids.emplace();
-    for (const OutputToken& token : output.tokens) piece.token_ids->push_back(token.id);
-    if (piece.first) piece.prompt_ids = &options_.prompts[prompt];
+    if (!asked_.prompt_only) {
+      for (const OutputToken& token : output.tokens) piece.token_ids->push_back(token.id);
+    }
+    if (piece.first) piece.prompt_ids = &asked_.prompts[prompt];
   }
-  if (last) {
-    piece.finish_reason = finish_reason_name(output.finish);
+  if (output.finish != FinishReason::kNone) {
+    piece.finish_reason = asked_.prompt_only ? "length" : finish_reason_name(output.finish);
+    if (choice.called && output.finish == FinishReason::kStop) piece.finish_reason = "tool_calls";
     piece.stop_reason = stop_reason_of(output);
   }
+  if (asked_.fields.continuous_usage_stats) piece.usage = usage();
   return piece;
 }
 
-void Reply::add_logprobs(const RequestOutput& output, ReplyPiece& piece) const {
+/// What only a choice's first piece has: the echoed prompt, its log-probabilities.
+void Reply::begin_piece(size_t prompt, ReplyPiece& piece) {
+  if (prompt < asked_.echo.size()) piece.content = asked_.echo[prompt];
+  if (asked_.prompt_logprobs == PromptLogprobs::kNone) return;
+  std::vector<openai::PositionLogprobs> positions = prompt_positions(prompt);
+  if (asked_.prompt_logprobs == PromptLogprobs::kField) {
+    piece.prompt_logprobs = std::move(positions);
+  } else {
+    piece.logprobs = std::move(positions);
+  }
+}
+
+void Reply::add_text(Choice& choice, const RequestOutput& output, ReplyPiece& piece) const {
+  if (choice.parser == nullptr) {
+    piece.content += output.text;
+    return;
+  }
+  // a resumed request: what the first engine's text settled has been sent
+  if (!output.resumed_text.empty()) choice.called |= !choice.parser->push(output.resumed_text).calls.empty();
+  if (choice.parser->in_reasoning()) choice.reasoning_tokens += static_cast<int32_t>(output.tokens.size());
+  add_delta(choice, choice.parser->push(output.text), piece);
+  if (output.finish != FinishReason::kNone) add_delta(choice, choice.parser->flush(), piece);
+}
+
+void Reply::add_delta(Choice& choice, AnswerDelta delta, ReplyPiece& piece) const {
+  piece.content += delta.content;
+  if (asked_.include_reasoning) piece.reasoning += delta.reasoning;
+  for (ToolCallPiece& call : delta.calls) {
+    choice.called = true;
+    if (asked_.one_call && call.index > 0) continue;
+    ReplyPiece::Call one{
+        .index = call.index, .id = {}, .name = std::move(call.name), .arguments = std::move(call.arguments)};
+    if (!one.name.empty()) one.id = openai::make_id("call_");
+    piece.calls.push_back(std::move(one));
+  }
+}
+
+openai::PositionLogprobs Reply::position_of(const OutputToken& token) const {
   const Tokenizer* tokenizer = service_->loaded.tokenizer.get();
-  const auto entry = [tokenizer](int32_t id, float logprob) {
+  const auto entry = [tokenizer](int32_t id, float logprob, int32_t rank) {
     return openai::LogprobToken{
         .id = id,
         .bytes = tokenizer != nullptr ? tokenizer->token_bytes(id) : fmt::format("token_id:{}", id),
-        .logprob = logprob};
+        .logprob = logprob,
+        .rank = rank};
   };
-  piece.logprobs.emplace();
-  for (const OutputToken& token : output.tokens) {
-    openai::PositionLogprobs position;
-    position.chosen = entry(token.id, token.logprob);
-    for (const TokenLogprob& other : token.top) position.top.push_back(entry(other.token, other.logprob));
-    piece.logprobs->push_back(std::move(position));
-  }
+  openai::PositionLogprobs position;
+  position.chosen = entry(token.id, token.logprob, token.rank);
+  for (size_t i = 0; i < token.top.size(); ++i)
+    position.top.push_back(entry(token.top[i].token, token.top[i].logprob, static_cast<int32_t>(i) + 1));
+  return position;
+}
+
+void Reply::add_logprobs(const RequestOutput& output, ReplyPiece& piece) const {
+  if (!piece.logprobs) piece.logprobs.emplace();
+  for (const OutputToken& token : output.tokens) piece.logprobs->push_back(position_of(token));
+}
+
+std::vector<openai::PositionLogprobs> Reply::prompt_positions(size_t prompt) const {
+  std::vector<openai::PositionLogprobs> positions;
+  // the first token follows nothing
+  positions.push_back(
+      position_of({.id = asked_.prompts[prompt].front(), .logprob = std::nanf(""), .rank = 0, .top = {}}));
+  for (const OutputToken& token : prompt_tokens_[prompt]) positions.push_back(position_of(token));
+  return positions;
 }
 
 void Reply::send(std::string events) {
@@ -170,7 +214,7 @@ void Reply::send(std::string events) {
     stream_started_ = true;
     writer_->start_stream(200, {{"Content-Type", "text/event-stream; charset=utf-8"},
                                 {"Cache-Control", "no-cache"},
-                                {"x-hadal-seed", fmt::format("{}", options_.seed)}});
+                                {"x-hadal-seed", fmt::format("{}", seed_)}});
   }
   if (!events.empty() && !writer_->write(events)) {
     over_ = true;
@@ -180,8 +224,12 @@ void Reply::send(std::string events) {
 
 openai::Usage Reply::usage() const {
   openai::Usage usage;
-  for (const auto& prompt : options_.prompts) usage.prompt_tokens += static_cast<int64_t>(prompt.size());
-  for (const Choice& choice : choices_) usage.completion_tokens += choice.output_tokens;
+  for (const auto& prompt : asked_.prompts) usage.prompt_tokens += static_cast<int64_t>(prompt.size());
+  for (const Choice& choice : choices_) {
+    usage.completion_tokens += choice.output_tokens;
+    if (choice.parser != nullptr)
+      usage.reasoning_tokens = usage.reasoning_tokens.value_or(0) + choice.reasoning_tokens;
+  }
   // a resumed request may find some of its output in the cache, too
   usage.cached_tokens = std::min(cached_tokens_, usage.prompt_tokens);
   return usage;
@@ -190,26 +238,22 @@ openai::Usage Reply::usage() const {
 void Reply::complete() {
   std::string end = body_->finish(usage());
   over_ = true;
-  if (options_.fields.stream) {
+  if (asked_.fields.stream) {
     send(std::move(end));
     writer_->finish();
   } else {
-    writer_->respond(
-        200, {{"Content-Type", "application/json"}, {"x-hadal-seed", fmt::format("{}", options_.seed)}},
-        std::move(end));
+    writer_->respond(200, {{"Content-Type", "application/json"}, {"x-hadal-seed", fmt::format("{}", seed_)}},
+                     std::move(end));
   }
 }
 
 void Reply::fail_locked(const openai::ApiError& error) {
   if (over_) return;
   if (stream_started_) {
-    std::string events;
-    openai::append_error_event(error, &events);
-    openai::append_done(&events);
-    send(std::move(events));
+    send(body_->error(error));
     writer_->finish();
   } else {
-    respond_error(*writer_, error);
+    respond_error(*writer_, error, asked_.error_form);
   }
   over_ = true;
   cancel_all();

@@ -1,6 +1,6 @@
 // The answer to one HTTP request on its way from the engine to the client: joins the outputs of all choices,
-// splits reasoning from content, and writes either one JSON body at the end or server-sent events as they
-// come.
+// takes reasoning and tool calls out of the text, and writes either one JSON body at the end or server-sent
+// events as they come.
 //
 // Threads: outputs arrive on the engine's thread, submission happens on a worker, the client may vanish on an
 // io thread; everything is behind one mutex and nothing blocks. The answer begins (status line and all) with
@@ -17,26 +17,16 @@
 #include "http/server.h"
 #include "server/reply_writer.h"
 #include "server/service.h"
-#include "text/reasoning_parser.h"
+#include "server/submission.h"
 
 namespace hadal {
 
-struct ReplyOptions {
-  Endpoint endpoint = Endpoint::kChat;
-  openai::ResponseMeta meta;
-  openai::CommonRequest fields;
-  int32_t logprobs = -1;
-  uint64_t seed = 0;             // reported in x-hadal-seed
-  bool split_reasoning = false;  // chat, and the vocabulary has thinking tokens
-  bool starts_in_reasoning = false;
-  std::vector<std::vector<int32_t>> prompts;  // one an engine request; each makes fields.n choices
-  std::vector<std::string> echo;              // completions with echo: the prompts' texts
-};
-
 class Reply : public std::enable_shared_from_this<Reply> {
  public:
-  Reply(ReplyOptions options, std::shared_ptr<const Service> service,
-        std::shared_ptr<http::ResponseWriter> writer);
+  /// Each of the submission's prompts is an engine request that makes fields.n choices. `seed` is told in
+  /// x-hadal-seed.
+  Reply(Submission submission, const openai::ResponseMeta& meta, uint64_t seed,
+        std::shared_ptr<const Service> service, std::shared_ptr<http::ResponseWriter> writer);
 
   /// The sink for prompt number `prompt`.
   std::shared_ptr<OutputSink> sink(size_t prompt);
@@ -49,16 +39,23 @@ class Reply : public std::enable_shared_from_this<Reply> {
 
  private:
   struct Choice {
-    std::unique_ptr<ReasoningParser> reasoning;
+    std::unique_ptr<AnswerParser> parser;  // null: the text is the answer
     int32_t output_tokens = 0;
+    int32_t reasoning_tokens = 0;
     bool begun = false;
+    bool called = false;  // a tool
     bool finished = false;
   };
 
   void deliver(size_t prompt, RequestOutput output) EXCLUDES(mutex_);
   void deliver_locked(size_t index, size_t prompt, RequestOutput& output) REQUIRES(mutex_);
   ReplyPiece make_piece(Choice& choice, size_t index, size_t prompt, RequestOutput& output) REQUIRES(mutex_);
+  void begin_piece(size_t prompt, ReplyPiece& piece) REQUIRES(mutex_);
+  void add_text(Choice& choice, const RequestOutput& output, ReplyPiece& piece) const;
+  void add_delta(Choice& choice, AnswerDelta delta, ReplyPiece& piece) const;
   void add_logprobs(const RequestOutput& output, ReplyPiece& piece) const;
+  std::vector<openai::PositionLogprobs> prompt_positions(size_t prompt) const REQUIRES(mutex_);
+  openai::PositionLogprobs position_of(const OutputToken& token) const;
   openai::StopReason stop_reason_of(const RequestOutput& output) const;
   void send(std::string events) REQUIRES(mutex_);
   void complete() REQUIRES(mutex_);
@@ -67,13 +64,16 @@ class Reply : public std::enable_shared_from_this<Reply> {
   void cancel_all() REQUIRES(mutex_);
   openai::Usage usage() const REQUIRES(mutex_);
 
-  const ReplyOptions options_;
+  const Submission asked_;
+  const uint64_t seed_;
   const std::shared_ptr<const Service> service_;
   const std::shared_ptr<http::ResponseWriter> writer_;
   Mutex mutex_;
   std::unique_ptr<ReplyWriter> body_ GUARDED_BY(mutex_);
   std::vector<Choice> choices_ GUARDED_BY(mutex_);
   std::vector<RequestId> requests_ GUARDED_BY(mutex_);
+  std::vector<std::vector<OutputToken>> prompt_tokens_
+      GUARDED_BY(mutex_);  // with log-probabilities, but the first
   int64_t cached_tokens_ GUARDED_BY(mutex_) = 0;
   size_t unfinished_ GUARDED_BY(mutex_) = 0;
   bool stream_started_ GUARDED_BY(mutex_) = false;

@@ -1,5 +1,7 @@
 #include "server/reply_writer.h"
 
+#include <algorithm>
+#include <cmath>
 #include <iterator>
 
 namespace hadal {
@@ -17,8 +19,9 @@ openai::StreamOptions stream_options(const openai::CommonRequest& fields) {
 
 /// A piece that would make an empty chunk is not sent.
 bool has_news(const ReplyPiece& piece) {
-  return !piece.content.empty() || !piece.reasoning.empty() || (piece.logprobs && !piece.logprobs->empty()) ||
-         (piece.token_ids && !piece.token_ids->empty()) || !piece.finish_reason.empty();
+  return !piece.content.empty() || !piece.reasoning.empty() || !piece.calls.empty() ||
+         (piece.logprobs && !piece.logprobs->empty()) || (piece.token_ids && !piece.token_ids->empty()) ||
+         !piece.finish_reason.empty();
 }
 
 class ChatStream final : public ReplyWriter {
@@ -30,13 +33,18 @@ class ChatStream final : public ReplyWriter {
     std::string events;
     if (piece.first) writer_.role(piece.choice, &events, piece.prompt_ids);
     if (!has_news(piece)) return events;
+    std::vector<openai::ToolCallDelta> calls;
+    for (const ReplyPiece::Call& call : piece.calls)
+      calls.push_back({.index = call.index, .id = call.id, .name = call.name, .arguments = call.arguments});
     writer_.delta({.choice = piece.choice,
                    .content = piece.content,
                    .reasoning = piece.reasoning,
+                   .tool_calls = &calls,
                    .logprobs = piece.logprobs ? &*piece.logprobs : nullptr,
                    .token_ids = piece.token_ids ? &*piece.token_ids : nullptr,
                    .finish_reason = piece.finish_reason,
-                   .stop_reason = &piece.stop_reason},
+                   .stop_reason = &piece.stop_reason,
+                   .usage = piece.usage ? &*piece.usage : nullptr},
                   &events);
     return events;
   }
@@ -67,7 +75,8 @@ class TextStream final : public ReplyWriter {
                    .token_ids = piece.token_ids ? &*piece.token_ids : nullptr,
                    .prompt_token_ids = piece.first ? piece.prompt_ids : nullptr,
                    .finish_reason = piece.finish_reason,
-                   .stop_reason = &piece.stop_reason},
+                   .stop_reason = &piece.stop_reason,
+                   .usage = piece.usage ? &*piece.usage : nullptr},
                   &events);
     return events;
   }
@@ -114,7 +123,12 @@ class ChatWhole final : public ReplyWriter {
     add_piece(piece, choice);
     choice.content += piece.content;
     choice.reasoning += piece.reasoning;
+    for (ReplyPiece::Call& call : piece.calls) {
+      if (!call.id.empty()) choice.tool_calls.push_back({.id = call.id, .name = call.name, .arguments = {}});
+      if (!choice.tool_calls.empty()) choice.tool_calls.back().arguments += call.arguments;
+    }
     if (piece.prompt_ids != nullptr) answer_.prompt_token_ids = *piece.prompt_ids;
+    if (piece.prompt_logprobs) answer_.prompt_logprobs = std::move(piece.prompt_logprobs);
     return "";
   }
 
@@ -129,7 +143,9 @@ class ChatWhole final : public ReplyWriter {
 
 class TextWhole final : public ReplyWriter {
  public:
-  TextWhole(const openai::ResponseMeta& meta, const openai::CommonRequest& fields, size_t choices) {
+  TextWhole(const openai::ResponseMeta& meta, const openai::CommonRequest& fields, size_t choices,
+            const BestOf& best)
+      : best_(best) {
     answer_.meta = meta;
     answer_.token_names = token_names(fields);
     answer_.choices.resize(choices);
@@ -140,28 +156,70 @@ class TextWhole final : public ReplyWriter {
     add_piece(piece, choice);
     choice.text += piece.content;
     if (piece.prompt_ids != nullptr) choice.prompt_token_ids = *piece.prompt_ids;
+    if (piece.prompt_logprobs) choice.prompt_logprobs = std::move(piece.prompt_logprobs);
     return "";
   }
 
   std::string finish(const openai::Usage& usage) override {
     answer_.usage = usage;
+    if (best_.kept < best_.made) keep_best();
     return openai::text_completion_json(answer_);
   }
 
  private:
+  static double mean_logprob(const openai::TextChoice& choice) {
+    double sum = 0.0;
+    size_t count = 0;
+    for (const openai::PositionLogprobs& position : *choice.logprobs) {
+      if (std::isnan(position.chosen.logprob)) continue;
+      sum += position.chosen.logprob;
+      ++count;
+    }
+    return count == 0 ? 0.0 : sum / static_cast<double>(count);
+  }
+
+  void keep_best() {
+    std::vector<openai::TextChoice> kept;
+    const auto made = static_cast<size_t>(best_.made);
+    for (size_t first = 0; first < answer_.choices.size(); first += made) {
+      const auto begin = answer_.choices.begin() + static_cast<std::ptrdiff_t>(first);
+      std::stable_sort(begin, begin + best_.made,
+                       [](const openai::TextChoice& a, const openai::TextChoice& b) {
+                         return mean_logprob(a) > mean_logprob(b);
+                       });
+      for (auto choice = begin; choice != begin + best_.kept; ++choice) {
+        choice->index = static_cast<int32_t>(kept.size());
+        if (!best_.tell_logprobs) choice->logprobs.reset();
+        kept.push_back(std::move(*choice));
+      }
+    }
+    answer_.choices = std::move(kept);
+  }
+
+  const BestOf best_;
   openai::TextCompletion answer_;
 };
 
 }  // namespace
 
-std::unique_ptr<ReplyWriter> make_reply_writer(Endpoint endpoint, const openai::ResponseMeta& meta,
-                                               const openai::CommonRequest& fields, size_t choices) {
-  if (endpoint == Endpoint::kChat) {
-    if (fields.stream) return std::make_unique<ChatStream>(meta, fields);
-    return std::make_unique<ChatWhole>(meta, fields, choices);
-  }
+std::string ReplyWriter::error(const openai::ApiError& error) {
+  std::string events;
+  openai::append_error_event(error, &events);
+  openai::append_done(&events);
+  return events;
+}
+
+std::unique_ptr<ReplyWriter> make_chat_writer(const openai::ResponseMeta& meta,
+                                              const openai::CommonRequest& fields, size_t choices) {
+  if (fields.stream) return std::make_unique<ChatStream>(meta, fields);
+  return std::make_unique<ChatWhole>(meta, fields, choices);
+}
+
+std::unique_ptr<ReplyWriter> make_text_writer(const openai::ResponseMeta& meta,
+                                              const openai::CommonRequest& fields, size_t choices,
+                                              const BestOf& best) {
   if (fields.stream) return std::make_unique<TextStream>(meta, fields);
-  return std::make_unique<TextWhole>(meta, fields, choices);
+  return std::make_unique<TextWhole>(meta, fields, choices, best);
 }
 
 }  // namespace hadal

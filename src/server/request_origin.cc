@@ -86,6 +86,7 @@ openai::Result<RequestOrigin> read_origin(const http::Request& request, const Ho
   auto deadline = read_deadline(request);
   if (!deadline.ok()) return deadline.error();
   origin.deadline = *deadline;
+  origin.request_id = request.headers.get("X-Request-Id");
   const NamedTenant named = named_tenant(request.headers);
   if (named.name == nullptr) return origin;
   if (!trust.trusts(request)) {

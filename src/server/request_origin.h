@@ -42,6 +42,7 @@ StatusOr<std::string> read_hop_secret(const std::string& file);
 struct RequestOrigin {
   std::string tenant;                             // "": the default one
   MonotonicTime deadline = MonotonicTime::max();  // for the first token
+  std::string request_id;                         // X-Request-Id, given or drawn
   bool tenant_ignored = false;                    // one was named by somebody who is not trusted
 };
 

@@ -4,6 +4,7 @@
 #include <random>
 
 #include "base/mutex.h"
+#include "openai/converted.h"
 
 namespace hadal {
 namespace {
@@ -12,14 +13,14 @@ constexpr int32_t kCompletionsDefaultMaxTokens = 16;  // OpenAI's and vLLM's
 
 /// How many tokens may be made: what was asked for, else the endpoint's default, never past the context.
 openai::Result<int32_t> choose_max_tokens(const Service& service, const openai::CommonRequest& fields,
-                                          Endpoint endpoint, size_t prompt_tokens) {
+                                          DefaultLength length, size_t prompt_tokens) {
   const int64_t context = service.loaded.max_model_len;
   const auto prompt = static_cast<int64_t>(prompt_tokens);
   const int64_t room = context - prompt;
   if (fields.max_tokens && *fields.max_tokens <= room) return std::max(*fields.max_tokens, 1);
   if (fields.max_tokens || room < 1)
     return openai::context_length_exceeded(context, prompt, fields.max_tokens.value_or(0));
-  int64_t wanted = endpoint == Endpoint::kChat ? room : kCompletionsDefaultMaxTokens;
+  int64_t wanted = length == DefaultLength::kContext ? room : kCompletionsDefaultMaxTokens;
   if (service.loaded.config.generation.max_new_tokens)
     wanted = *service.loaded.config.generation.max_new_tokens;
   return static_cast<int32_t>(std::clamp<int64_t>(wanted, 1, room));
@@ -73,6 +74,11 @@ bool Service::serves(std::string_view model) const {
   return model.empty() || std::find(model_names.begin(), model_names.end(), model) != model_names.end();
 }
 
+Status Service::can_serve() const {
+  if (draining.load()) return unavailable("The server is shutting down.");
+  return loaded.engine->health();
+}
+
 uint64_t draw_seed() {
   static Mutex mutex;
   static std::random_device device;
@@ -81,8 +87,8 @@ uint64_t draw_seed() {
 }
 
 openai::Result<EngineParams> engine_params(const Service& service, const openai::CommonRequest& fields,
-                                           int32_t logprobs, Endpoint endpoint, size_t prompt_tokens) {
-  auto max_tokens = choose_max_tokens(service, fields, endpoint, prompt_tokens);
+                                           int32_t logprobs, DefaultLength length, size_t prompt_tokens) {
+  auto max_tokens = choose_max_tokens(service, fields, length, prompt_tokens);
   if (!max_tokens.ok()) return max_tokens.error();
   if (service.loaded.tokenizer == nullptr && !fields.stop.empty()) {
     return openai::invalid_request(
@@ -139,6 +145,19 @@ RefusalRow refusal_row(Refusal refusal) {
 }
 
 }  // namespace
+
+void respond_json(http::ResponseWriter& writer, int status, std::string body) {
+  writer.respond(status, {{"Content-Type", "application/json"}}, std::move(body));
+}
+
+void respond_error(http::ResponseWriter& writer, const openai::ApiError& error, ErrorForm form) {
+  http::Headers headers{{"Content-Type", "application/json"}};
+  if (error.status == 429 || error.status == 503)
+    headers.add("Retry-After", fmt::format("{}", error.retry_after_seconds.value_or(1)));
+  if (error.status == 401) headers.add("WWW-Authenticate", "Bearer");
+  writer.respond(error.status, std::move(headers),
+                 form == ErrorForm::kAnthropic ? openai::anthropic_error_body(error) : error.body());
+}
 
 openai::ApiError refuse(const Service& service, Refusal refusal) {
   const RefusalRow row = refusal_row(refusal);

@@ -1,200 +1,154 @@
-#include "server/handlers.h"
+#include "server/submission.h"
 
-#include <nlohmann/json.hpp>
+#include <algorithm>
 
 #include "server/reply.h"
 
 namespace hadal {
 namespace {
 
-using openai::ApiError;
-
-/// Chat messages to prompt ids.
-openai::Result<Submission> prepare_chat(const Service& service,
-                                        const openai::ChatCompletionRequest& request) {
-  const LoadedEngine& loaded = service.loaded;
-  if (loaded.tokenizer == nullptr) {
-    return openai::invalid_request(
-        "chat needs a tokenizer, and this server runs with --skip-tokenizer-init; send token ids "
-        "to /v1/completions",
-        "messages");
-  }
-  if (loaded.chat_template == nullptr) {
-    return openai::invalid_request(
-        "this checkpoint has no chat template; start the server with --chat-template FILE, or "
-        "use /v1/completions",
-        "messages");
-  }
-  ChatRequest chat;
-  chat.messages = *request.messages;
-  // templates older than OpenAI's name for the role would drop the message
-  const std::string& source = loaded.chat_template->source();  // empty for an encoder, which knows the role
-  if (!source.empty() && source.find("developer") == std::string::npos) {
-    for (auto& message : chat.messages) {
-      if (message["role"] == "developer") message["role"] = "system";
-    }
-  }
-  if (request.tools != nullptr && !request.tool_choice_none) chat.tools = *request.tools;
-  if (request.chat_template_kwargs != nullptr) chat.kwargs = *request.chat_template_kwargs;
-  chat.add_generation_prompt = request.add_generation_prompt;
-  chat.bos_token = loaded.tokenizer->bos_token().value_or("");
-  chat.eos_token = loaded.tokenizer->eos_token().value_or("");
-  auto prompt = loaded.chat_template->render(chat);
-  if (!prompt.ok()) return openai::invalid_request(std::string(message_of(prompt.status())), "messages");
-
-  Submission submission;
-  submission.endpoint = Endpoint::kChat;
-  submission.fields = request;
-  submission.logprobs = request.top_logprobs;
-  // a template writes its own BOS
-  const AddSpecial special = request.add_special_tokens.value_or(false) ? AddSpecial::kYes : AddSpecial::kNo;
-  submission.prompts.push_back(loaded.tokenizer->encode(*prompt, special));
-  submission.split_reasoning = service.reasoning != ReasoningKind::kNone;
-  submission.starts_in_reasoning = submission.split_reasoning && prompt_opens_thinking(*prompt);
-  return submission;
-}
-
-openai::Result<Submission> prepare_completion(const Service& service,
-                                              const openai::CompletionRequest& request) {
-  const LoadedEngine& loaded = service.loaded;
-  Submission submission;
-  submission.endpoint = Endpoint::kCompletions;
-  submission.fields = request;
-  submission.logprobs = request.logprobs;
-  if (request.echo && (request.max_tokens == 0 || request.logprobs >= 0)) {
-    return openai::invalid_request("echo together with max_tokens 0 or logprobs is not supported yet",
-                                   "echo");
-  }
-  const AddSpecial special = request.add_special_tokens.value_or(true) ? AddSpecial::kYes : AddSpecial::kNo;
-  for (const openai::Prompt& prompt : request.prompts) {
-    if (!prompt.is_ids && loaded.tokenizer == nullptr) {
+openai::MaybeError check_prompts(const Service& service, const Submission& submission) {
+  for (const std::vector<int32_t>& prompt : submission.prompts) {
+    if (prompt.empty()) return openai::invalid_request("The prompt is empty.", "prompt");
+    for (const int32_t id : prompt) {
+      if (id >= 0 && id < service.loaded.config.vocab) continue;
       return openai::invalid_request(
-          "text prompts need a tokenizer, and this server runs with --skip-tokenizer-init; send "
-          "token ids",
+          fmt::format("Token id {} is out of vocabulary (0 to {}).", id, service.loaded.config.vocab - 1),
           "prompt");
     }
-    submission.prompts.push_back(prompt.is_ids ? prompt.ids : loaded.tokenizer->encode(prompt.text, special));
-    const auto& ids = submission.prompts.back();
-    if (ids.empty()) return openai::invalid_request("The prompt is empty.", "prompt");
-    for (const int32_t id : ids) {
-      if (id < 0 || id >= loaded.config.vocab) {
-        return openai::invalid_request(
-            fmt::format("Token id {} is out of vocabulary (0 to {}).", id, loaded.config.vocab - 1),
-            "prompt");
-      }
-    }
-    if (request.echo) {
-      submission.echo.push_back(loaded.tokenizer ? loaded.tokenizer->decode(ids, SkipSpecial::kYes) : "");
-    }
   }
-  return submission;
+  return std::nullopt;
 }
 
-/// Parse on this thread, prepare and submit on a worker.
-template <typename Parsed, typename Prepare>
-void handle(const std::shared_ptr<const Service>& service, WorkPool& pool, const http::Request& http,
-            openai::Result<Parsed> parsed, const WriterPtr& writer, Prepare prepare) {
-  if (!parsed.ok()) return respond_error(*writer, parsed.error());
-  auto origin = read_origin(http, service->trust);
-  if (!origin.ok()) return respond_error(*writer, origin.error());
-  if (origin->tenant_ignored) service->metrics->on_untrusted_tenant();
-  if (service->draining.load()) return respond_error(*writer, refuse(*service, Refusal::kDraining));
-  auto request = std::make_shared<Parsed>(std::move(*parsed));
-  if (!service->serves(request->model))
-    return respond_error(*writer, openai::model_not_found(request->model));
-  const bool queued = pool.submit([service, request, writer, prepare, origin = std::move(*origin)] {
-    if (!writer->alive()) return;
-    auto prepared = prepare(*service, *request);
-    if (!prepared.ok()) return respond_error(*writer, prepared.error());
-    Submission submission = std::move(*prepared);
-    submission.origin = origin;
-    submission.model = request->model.empty() ? service->model_names.front() : request->model;
-    submit_to_engine(service, std::move(submission), writer);
-  });
-  if (!queued) respond_error(*writer, refuse(*service, Refusal::kBusy));
+/// A bad word as the tokens that write it at the beginning of a text, and behind a blank.
+void add_bad_word(const Tokenizer& tokenizer, const std::string& word, DrawRules& rules) {
+  const std::string bare = word.substr(std::min(word.find_first_not_of(' '), word.size() - 1));
+  for (const std::string& form : {bare, " " + bare}) {
+    std::vector<int32_t> ids = tokenizer.encode(form, AddSpecial::kNo);
+    const bool known =
+        std::find(rules.bad_words.begin(), rules.bad_words.end(), ids) != rules.bad_words.end();
+    if (!ids.empty() && !known) rules.bad_words.push_back(std::move(ids));
+  }
+}
+
+openai::Result<DrawRules> draw_rules(const Service& service, const Submission& submission) {
+  DrawRules rules;
+  const Tokenizer* tokenizer = service.loaded.tokenizer.get();
+  rules.allowed_token_ids = submission.fields.allowed_token_ids;
+  if (!submission.fields.bad_words.empty() && tokenizer == nullptr) {
+    return openai::invalid_request(
+        "bad_words need a tokenizer, and this server runs with --skip-tokenizer-init", "bad_words");
+  }
+  for (const std::string& word : submission.fields.bad_words) add_bad_word(*tokenizer, word, rules);
+  if (!submission.thinking_token_budget || !submission.answer.begins_with_reasoning()) return rules;
+  const auto end = tokenizer->token_to_id("</think>");
+  if (!end) {
+    return openai::invalid_request("This model's vocabulary has no token that ends thinking.",
+                                   "thinking_token_budget");
+  }
+  rules.thinking_budget = *submission.thinking_token_budget;
+  rules.end_of_thinking = *end;
+  return rules;
+}
+
+struct Prepared {
+  std::vector<EngineParams> params;  // a prompt each
+  DrawRules rules;
+};
+
+openai::Result<Prepared> prepare(const Service& service, Submission& submission) {
+  for (std::vector<int32_t>& prompt : submission.prompts) truncate_prompt(service, submission.fields, prompt);
+  if (auto error = check_prompts(service, submission)) return *error;
+  Prepared prepared;
+  for (const auto& prompt : submission.prompts) {
+    auto made = engine_params(service, submission.fields, submission.logprobs, submission.default_length,
+                              prompt.size());
+    if (!made.ok()) return made.error();
+    prepared.params.push_back(std::move(*made));
+    // one seed is reported for the whole answer
+    prepared.params.back().sampling.seed = prepared.params.front().sampling.seed;
+  }
+  auto rules = draw_rules(service, submission);
+  if (!rules.ok()) return rules.error();
+  prepared.rules = std::move(*rules);
+  // a format whose marks are special tokens needs them in the text
+  const Tokenizer* tokenizer = service.loaded.tokenizer.get();
+  if (submission.answer.tools != nullptr && tokenizer != nullptr) {
+    const auto mark = tokenizer->token_to_id(submission.answer.tools->opening);
+    if (mark && tokenizer->is_special(*mark)) submission.fields.skip_special_tokens = false;
+  }
+  return prepared;
+}
+
+EngineRequest engine_request(const Service& service, const Submission& submission, const Prepared& prepared,
+                             size_t index) {
+  EngineRequest request;
+  const int32_t n = submission.fields.n;
+  request.prompt_ids = submission.prompts[index];
+  request.sampling = prepared.params[index].sampling;
+  // the choices of one answer must differ although they share the seed
+  if (!submission.fields.resume)
+    request.sampling.choice = static_cast<uint32_t>(index) * static_cast<uint32_t>(n);
+  request.stop = prepared.params[index].stop;
+  request.num_choices = n;
+  request.detokenize = service.loaded.tokenizer != nullptr;
+  request.skip_special_tokens = submission.fields.skip_special_tokens;
+  request.rules = prepared.rules;
+  if (submission.prompt_logprobs != PromptLogprobs::kNone)
+    request.prompt_logprobs = submission.prompt_alternatives;
+  request.priority = submission.fields.priority;
+  request.tenant = submission.origin.tenant;
+  request.cache_salt = submission.fields.cache_salt;
+  request.deadline = submission.origin.deadline;
+  if (submission.fields.resume) request.resume_ids = submission.fields.resume->output_token_ids;
+  return request;
+}
+
+std::string answer_id(const Submission& submission) {
+  const std::string& given =
+      submission.fields.request_id.empty() ? submission.origin.request_id : submission.fields.request_id;
+  return given.empty() ? openai::make_id(submission.id_prefix) : submission.id_prefix + given;
 }
 
 }  // namespace
 
-void respond_error(http::ResponseWriter& writer, const ApiError& error) {
-  http::Headers headers{{"Content-Type", "application/json"}};
-  if (error.status == 429 || error.status == 503) {
-    headers.add("Retry-After", fmt::format("{}", error.retry_after_seconds.value_or(1)));
-  }
-  writer.respond(error.status, std::move(headers), error.body());
+void truncate_prompt(const Service& service, const openai::CommonRequest& fields,
+                     std::vector<int32_t>& prompt) {
+  if (!fields.truncate_prompt_tokens) return;
+  int64_t most = *fields.truncate_prompt_tokens;
+  if (most < 0) most = service.loaded.max_model_len - std::max(fields.max_tokens.value_or(1), 1);
+  const auto size = static_cast<int64_t>(prompt.size());
+  if (most > 0 && size > most) prompt.erase(prompt.begin(), prompt.end() - most);
+}
+
+std::vector<int32_t> encode_prompt(const Service& service, const openai::CommonRequest& fields,
+                                   std::string_view text, AddSpecial by_default) {
+  AddSpecial special = by_default;
+  if (fields.add_special_tokens) special = *fields.add_special_tokens ? AddSpecial::kYes : AddSpecial::kNo;
+  return service.loaded.tokenizer->encode(text, special);
 }
 
 void submit_to_engine(const std::shared_ptr<const Service>& service, Submission submission,
                       WriterPtr writer) {
-  std::vector<EngineParams> params;
-  for (const auto& prompt : submission.prompts) {
-    auto made =
-        engine_params(*service, submission.fields, submission.logprobs, submission.endpoint, prompt.size());
-    if (!made.ok()) return respond_error(*writer, made.error());
-    params.push_back(std::move(*made));
-    params.back().sampling.seed = params.front().sampling.seed;  // one seed is reported for the whole answer
-  }
-  const int32_t n = submission.fields.n;
-  auto reply = std::make_shared<Reply>(
-      ReplyOptions{
-          .endpoint = submission.endpoint,
-          .meta = {.id = openai::make_id(submission.endpoint == Endpoint::kChat ? "chatcmpl-" : "cmpl-"),
-                   .created = static_cast<int64_t>(Clock::real().unix_seconds()),
-                   .model = submission.model},
-          .fields = submission.fields,
-          .logprobs = submission.logprobs,
-          .seed = params.front().sampling.seed,
-          .split_reasoning = submission.split_reasoning,
-          .starts_in_reasoning = submission.starts_in_reasoning,
-          .prompts = submission.prompts,
-          .echo = submission.echo},
-      service, writer);
+  const auto prepared = prepare(*service, submission);
+  if (!prepared.ok()) return respond_error(*writer, prepared.error(), submission.error_form);
+  std::vector<EngineRequest> requests;
+  for (size_t index = 0; index < submission.prompts.size(); ++index)
+    requests.push_back(engine_request(*service, submission, *prepared, index));
+  const openai::ResponseMeta meta{.id = answer_id(submission),
+                                  .created = static_cast<int64_t>(Clock::real().unix_seconds()),
+                                  .model = submission.model};
+  auto reply =
+      std::make_shared<Reply>(std::move(submission), meta, requests.front().sampling.seed, service, writer);
   writer->on_disconnect([weak = std::weak_ptr<Reply>(reply)] {
     if (auto alive = weak.lock()) alive->client_gone();
   });
-  for (size_t index = 0; index < submission.prompts.size(); ++index) {
-    EngineRequest request;
-    request.prompt_ids = std::move(submission.prompts[index]);
-    request.sampling = params[index].sampling;
-    // the choices of one answer must differ although they share the seed
-    if (!submission.fields.resume)
-      request.sampling.choice = static_cast<uint32_t>(index) * static_cast<uint32_t>(n);
-    request.stop = params[index].stop;
-    request.num_choices = n;
-    request.detokenize = service->loaded.tokenizer != nullptr;
-    request.skip_special_tokens = submission.fields.skip_special_tokens;
-    request.priority = submission.fields.priority;
-    request.tenant = submission.origin.tenant;
-    request.cache_salt = submission.fields.cache_salt;
-    request.deadline = submission.origin.deadline;
-    if (submission.fields.resume) request.resume_ids = submission.fields.resume->output_token_ids;
-    request.sink = reply->sink(index);
-    const auto id = service->loaded.engine->submit(std::move(request));
+  for (size_t index = 0; index < requests.size(); ++index) {
+    requests[index].sink = reply->sink(index);
+    const auto id = service->loaded.engine->submit(std::move(requests[index]));
     if (!id.ok()) return reply->fail(submit_error(*service, id.status()));
     reply->add_request(*id);
   }
-}
-
-void handle_chat_completion(const std::shared_ptr<const Service>& service, WorkPool& pool,
-                            http::Request request, WriterPtr writer) {
-  handle(service, pool, request, openai::parse_chat_completion(request.body), writer, prepare_chat);
-}
-
-void handle_completion(const std::shared_ptr<const Service>& service, WorkPool& pool, http::Request request,
-                       WriterPtr writer) {
-  handle(service, pool, request, openai::parse_completion(request.body), writer, prepare_completion);
-}
-
-void handle_reset_prefix_cache(const Service& service, const http::Request& request,
-                               http::ResponseWriter& writer) {
-  if (!service.trust.trusts(request)) {
-    return respond_error(
-        writer, openai::error_for_status(403,
-                                         "Only a trusted hop may reset the prefix cache: a Unix socket, or "
-                                         "x-hadal-hop-secret."));
-  }
-  service.loaded.engine->reset_prefix_cache();
-  writer.respond(200, {{"Content-Type", "text/plain"}}, "");
 }
 
 }  // namespace hadal

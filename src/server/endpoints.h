@@ -1,0 +1,68 @@
+// The server's routes as one table. A new endpoint is one file in endpoints/ and one row of endpoints.cc:
+// router, access control, /openapi.json and docs/endpoints.md read the table.
+//
+// Threads: handlers run on http's io threads and must not block; what takes long goes to context.pool.
+#pragma once
+
+#include <memory>
+#include <span>
+#include <string>
+
+#include "http/server.h"
+#include "server/access.h"
+#include "server/service.h"
+#include "server/submission.h"
+#include "server/work_pool.h"
+
+namespace hadal {
+
+struct EndpointContext {
+  std::shared_ptr<const Service> service;
+  WorkPool& pool;
+};
+
+using EndpointHandler = void (*)(const EndpointContext& context, http::Request request, WriterPtr writer);
+
+/// What a request's body is, for /openapi.json (server/endpoints/openapi.cc).
+enum class BodyKind : uint8_t {
+  kNone,
+  kChat,
+  kCompletion,
+  kTokenize,
+  kDetokenize,
+  kResponse,
+  kMessage,
+  kAny
+};
+
+struct EndpointRow {
+  const char* method;
+  const char* path;
+  Access access;
+  BodyKind body;
+  EndpointHandler handler;
+  const char* summary;
+};
+
+std::span<const EndpointRow> endpoint_table();
+/// The table as a Markdown page (docs/endpoints.md).
+std::string endpoints_markdown();
+
+// The handlers, one file each.
+void handle_chat_completion(const EndpointContext& context, http::Request request, WriterPtr writer);
+void handle_completion(const EndpointContext& context, http::Request request, WriterPtr writer);
+void handle_response(const EndpointContext& context, http::Request request, WriterPtr writer);
+void handle_message(const EndpointContext& context, http::Request request, WriterPtr writer);
+void handle_count_tokens(const EndpointContext& context, http::Request request, WriterPtr writer);
+void handle_tokenize(const EndpointContext& context, http::Request request, WriterPtr writer);
+void handle_detokenize(const EndpointContext& context, http::Request request, WriterPtr writer);
+void handle_models(const EndpointContext& context, http::Request request, WriterPtr writer);
+void handle_version(const EndpointContext& context, http::Request request, WriterPtr writer);
+void handle_health(const EndpointContext& context, http::Request request, WriterPtr writer);
+void handle_load(const EndpointContext& context, http::Request request, WriterPtr writer);
+void handle_metrics(const EndpointContext& context, http::Request request, WriterPtr writer);
+void handle_reset_prefix_cache(const EndpointContext& context, http::Request request, WriterPtr writer);
+void handle_embeddings(const EndpointContext& context, http::Request request, WriterPtr writer);
+void handle_openapi(const EndpointContext& context, http::Request request, WriterPtr writer);
+
+}  // namespace hadal

@@ -1,0 +1,128 @@
+// GET /openapi.json: the endpoint table as an OpenAPI document. Bodies of chat and completions come from the
+// table of request fields, so the document cannot say what the parser does not do.
+#include <cctype>
+#include <nlohmann/json.hpp>
+
+#include "base/version.h"
+#include "openai/request_fields.h"
+#include "server/endpoints.h"
+
+namespace hadal {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+Json object_schema(Json properties, std::initializer_list<const char*> required) {
+  Json names = Json::array();
+  for (const char* name : required) names.push_back(name);
+  return Json::object(
+      {{"type", "object"}, {"required", std::move(names)}, {"properties", std::move(properties)}});
+}
+
+Json string_schema() { return Json::object({{"type", "string"}}); }
+Json ids_schema() {
+  return Json::object({{"type", "array"}, {"items", Json::object({{"type", "integer"}, {"minimum", 0}})}});
+}
+
+Json body_schema(BodyKind kind) {
+  using openai::Endpoint;
+  switch (kind) {
+    case BodyKind::kChat:
+      return object_schema(openai::field_schemas(Endpoint::kChat), {"messages"});
+    case BodyKind::kCompletion:
+      return object_schema(openai::field_schemas(Endpoint::kCompletions), {"prompt"});
+    case BodyKind::kTokenize:
+      return object_schema(Json::object({{"model", string_schema()},
+                                         {"prompt", string_schema()},
+                                         {"add_special_tokens", Json::object({{"type", "boolean"}})},
+                                         {"return_token_strs", Json::object({{"type", "boolean"}})}}),
+                           {"prompt"});
+    case BodyKind::kDetokenize:
+      return object_schema(Json::object({{"model", string_schema()}, {"tokens", ids_schema()}}), {"tokens"});
+    case BodyKind::kResponse:
+      return object_schema(
+          Json::object({{"model", string_schema()},
+                        {"input", string_schema()},
+                        {"instructions", string_schema()},
+                        {"max_output_tokens", Json::object({{"type", "integer"}, {"minimum", 1}})},
+                        {"stream", Json::object({{"type", "boolean"}})}}),
+          {"input"});
+    case BodyKind::kMessage: {
+      Json message =
+          object_schema(Json::object({{"role", Json::object({{"enum", Json::array({"user", "assistant"})}})},
+                                      {"content", string_schema()}}),
+                        {"role", "content"});
+      Json messages = Json::object({{"type", "array"}, {"minItems", 1}, {"items", std::move(message)}});
+      return object_schema(Json::object({{"model", string_schema()},
+                                         {"messages", std::move(messages)},
+                                         {"system", string_schema()},
+                                         {"max_tokens", Json::object({{"type", "integer"}, {"minimum", 1}})},
+                                         {"stream", Json::object({{"type", "boolean"}})}}),
+                           {"messages", "max_tokens"});
+    }
+    case BodyKind::kNone:
+    case BodyKind::kAny:
+      break;
+  }
+  return Json::object();
+}
+
+Json response(const char* description) { return Json::object({{"description", description}}); }
+
+/// Every status that the route can answer with.
+Json responses_of(const EndpointRow& row) {
+  Json responses = Json::object();
+  const bool refused = row.handler == handle_embeddings;
+  if (!refused) responses["200"] = response("the answer");
+  const bool takes_body = row.body != BodyKind::kNone && row.body != BodyKind::kAny;
+  if (takes_body || refused)
+    responses["400"] = response("the request is wrong, or asks for what is not supported");
+  if (row.access != Access::kOpen) responses["401"] = response("a key is missing or wrong");
+  if (row.access == Access::kAdmin) responses["403"] = response("administration is closed here");
+  if (takes_body) {
+    responses["404"] = response("no such model");
+    responses["413"] = response("the body is too long");
+    responses["429"] = response("this tenant's queue is full");
+    responses["500"] = response("the engine failed");
+  }
+  if (takes_body || row.handler == handle_health)
+    responses["503"] = response("full, draining or dead; see Retry-After");
+  return responses;
+}
+
+Json operation_of(const EndpointRow& row) {
+  Json operation = Json::object({{"summary", row.summary}, {"responses", responses_of(row)}});
+  if (row.access != Access::kOpen)
+    operation["security"] = Json::array({Json::object({{"bearer", Json::array()}}), Json::object()});
+  if (row.body != BodyKind::kNone && row.body != BodyKind::kAny) {
+    const Json content =
+        Json::object({{"application/json", Json::object({{"schema", body_schema(row.body)}})}});
+    operation["requestBody"] = Json::object({{"required", true}, {"content", content}});
+  }
+  return operation;
+}
+
+std::string make_document() {
+  Json paths = Json::object();
+  for (const EndpointRow& row : endpoint_table()) {
+    std::string method = row.method;
+    for (char& c : method) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+    paths[row.path][method] = operation_of(row);
+  }
+  const Json scheme = Json::object({{"type", "http"}, {"scheme", "bearer"}});
+  return Json::object(
+             {{"openapi", "3.1.0"},
+              {"info", Json::object({{"title", "Hadal"}, {"version", kVersion}})},
+              {"paths", std::move(paths)},
+              {"components", Json::object({{"securitySchemes", Json::object({{"bearer", scheme}})}})}})
+      .dump();
+}
+
+}  // namespace
+
+void handle_openapi(const EndpointContext&, http::Request, WriterPtr writer) {
+  static const std::string document = make_document();
+  respond_json(*writer, 200, document);
+}
+
+}  // namespace hadal

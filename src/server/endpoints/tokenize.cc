@@ -1,0 +1,69 @@
+// POST /tokenize and /detokenize
+#include "openai/tokenize.h"
+
+#include "server/chat_prompt.h"
+#include "server/endpoints.h"
+
+namespace hadal {
+namespace {
+
+openai::MaybeError check(const Service& service, const std::string& model) {
+  if (!service.serves(model)) return openai::model_not_found(model);
+  if (service.loaded.tokenizer != nullptr) return std::nullopt;
+  return openai::invalid_request("this server runs with --skip-tokenizer-init and has no tokenizer");
+}
+
+void tokenize(const Service& service, const openai::TokenizeRequest& request, http::ResponseWriter& writer) {
+  std::vector<int32_t> ids;
+  if (request.chat) {
+    const auto prompt = make_chat_prompt(service, *request.chat);
+    if (!prompt.ok()) return respond_error(writer, prompt.error());
+    ids = encode_prompt(service, *request.chat, prompt->text, AddSpecial::kNo);
+  } else {
+    ids = encode_prompt(service, request.fields, request.prompt, AddSpecial::kYes);
+  }
+  std::optional<std::vector<std::string>> names;
+  if (request.return_token_strs) {
+    names.emplace();
+    for (const int32_t id : ids) names->emplace_back(service.loaded.tokenizer->id_to_token(id));
+  }
+  respond_json(writer, 200, openai::tokenize_json(ids, service.loaded.max_model_len, names));
+}
+
+void detokenize(const Service& service, const openai::DetokenizeRequest& request,
+                http::ResponseWriter& writer) {
+  for (const int32_t id : request.tokens) {
+    if (id < service.loaded.config.vocab) continue;
+    return respond_error(
+        writer, openai::invalid_request(fmt::format("Token id {} is out of vocabulary (0 to {}).", id,
+                                                    service.loaded.config.vocab - 1),
+                                        "tokens"));
+  }
+  respond_json(writer, 200,
+               openai::detokenize_json(service.loaded.tokenizer->decode(request.tokens, SkipSpecial::kNo)));
+}
+
+/// Long prompts take their time: on a worker.
+template <typename Parsed, typename Answer>
+void answer_on_worker(const EndpointContext& context, openai::Result<Parsed> parsed, const WriterPtr& writer,
+                      Answer answer) {
+  if (!parsed.ok()) return respond_error(*writer, parsed.error());
+  if (auto error = check(*context.service, parsed->model)) return respond_error(*writer, *error);
+  auto request = std::make_shared<Parsed>(std::move(*parsed));
+  const bool queued = context.pool.submit([service = context.service, request, writer, answer] {
+    if (writer->alive()) answer(*service, *request, *writer);
+  });
+  if (!queued) respond_error(*writer, refuse(*context.service, Refusal::kBusy));
+}
+
+}  // namespace
+
+void handle_tokenize(const EndpointContext& context, http::Request request, WriterPtr writer) {
+  answer_on_worker(context, openai::parse_tokenize(request.body), writer, tokenize);
+}
+
+void handle_detokenize(const EndpointContext& context, http::Request request, WriterPtr writer) {
+  answer_on_worker(context, openai::parse_detokenize(request.body), writer, detokenize);
+}
+
+}  // namespace hadal
