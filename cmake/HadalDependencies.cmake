@@ -19,6 +19,7 @@ function(hadal_find_library target name)
 endfunction()
 hadal_find_library(pcre2 pcre2-8)
 hadal_find_library(utf8proc utf8proc)
+hadal_find_library(yaml yaml)
 
 add_library(hadal_dep_absl INTERFACE)
 if(HADAL_PORTABLE)

@@ -7,24 +7,65 @@
 namespace hadal {
 namespace {
 
+/// "-tp": one dash and several letters, which CLI11 does not know.
+bool is_long_short(std::string_view name) { return name.size() > 2 && name[0] == '-' && name[1] != '-'; }
+
+std::vector<std::string> split_names(const std::string& names) {
+  std::vector<std::string> parts;
+  for (size_t start = 0; start <= names.size();) {
+    const size_t comma = std::min(names.find(',', start), names.size());
+    parts.push_back(names.substr(start, comma - start));
+    start = comma + 1;
+  }
+  return parts;
+}
+
+std::string names_for_cli(const OptionRow& row) {
+  std::string names;
+  for (const std::string& name : split_names(row.names)) {
+    if (is_long_short(name)) continue;
+    names += (names.empty() ? "" : ",") + name;
+  }
+  return names;
+}
+
+/// The arguments with every such name replaced by its option's first one.
+std::vector<std::string> with_first_names(std::vector<std::string> arguments,
+                                          const std::vector<OptionRow>& rows) {
+  for (std::string& argument : arguments) {
+    if (argument == "--") break;
+    const size_t end = std::min(argument.find('='), argument.size());
+    if (!is_long_short(std::string_view(argument).substr(0, end))) continue;
+    for (const OptionRow& row : rows) {
+      const std::vector<std::string> names = split_names(row.names);
+      if (std::find(names.begin() + 1, names.end(), argument.substr(0, end)) == names.end()) continue;
+      argument.replace(0, end, names.front());
+      break;
+    }
+  }
+  return arguments;
+}
+
 void add_row(CLI::App& app, const OptionRow& row) {
+  const std::string names = names_for_cli(row);
   CLI::Option* option = std::visit(
       [&](auto* target) -> CLI::Option* {
         if constexpr (std::is_same_v<decltype(target), bool*>) {
-          return app.add_flag(row.names, *target, row.help);
+          return app.add_flag(names, *target, row.help);
         } else {
           constexpr bool kIsOptional = std::is_same_v<decltype(target), std::optional<std::string>*> ||
                                        std::is_same_v<decltype(target), std::optional<int32_t>*> ||
                                        std::is_same_v<decltype(target), std::optional<int64_t>*> ||
                                        std::is_same_v<decltype(target), std::optional<uint64_t>*> ||
                                        std::is_same_v<decltype(target), std::optional<double>*>;
-          CLI::Option* made = app.add_option(row.names, *target, row.help);
+          CLI::Option* made = app.add_option(names, *target, row.help);
           if constexpr (!kIsOptional) made->capture_default_str();
           return made;
         }
       },
       row.target);
   if (row.required) option->required();
+  if (row.hidden) option->group("");
   if (!row.choices.empty()) option->check(CLI::IsMember(row.choices));
 }
 
@@ -41,13 +82,9 @@ std::vector<std::string> flag_names(const std::vector<OptionRow>& rows) {
   std::vector<std::string> names{"--help"};
   for (const OptionRow& row : rows) {
     if (row.positional) continue;
-    size_t start = 0;
-    while (start <= row.names.size()) {
-      const size_t comma = std::min(row.names.find(',', start), row.names.size());
-      if (row.names[start] == '!') ++start;  // the name that switches a flag off
-      names.push_back(row.names.substr(start, comma - start));
-      start = comma + 1;
-    }
+    for (std::string& name : split_names(row.names))
+      names.push_back(name[0] == '!' ? name.substr(1)
+                                     : std::move(name));  // the name that switches a flag off
   }
   return names;
 }
@@ -73,7 +110,8 @@ std::string OptionTable::help() const { return make_app(program_, summary_, rows
 std::optional<int> OptionTable::parse(const std::vector<std::string>& arguments) const {
   const auto app = make_app(program_, summary_, rows_);
   try {
-    app->parse(std::vector<std::string>(arguments.rbegin(), arguments.rend()));
+    const std::vector<std::string> known = with_first_names(arguments, rows_);
+    app->parse(std::vector<std::string>(known.rbegin(), known.rend()));
   } catch (const CLI::CallForHelp&) {
     std::fputs(app->help().c_str(), stdout);
     return kExitOk;

@@ -34,6 +34,7 @@ struct OptionRow {
   std::vector<std::string> choices;  // empty: any value
   bool positional = false;
   bool required = false;
+  bool hidden = false;  // not in --help
 };
 
 class OptionTable {
@@ -44,6 +45,9 @@ class OptionTable {
   void option(std::string names, OptionTarget target, std::string help,
               std::vector<std::string> choices = {}) {
     rows_.push_back({std::move(names), target, std::move(help), std::move(choices), false, false});
+  }
+  void hidden_option(std::string names, OptionTarget target) {
+    rows_.push_back({std::move(names), target, "", {}, false, false, true});
   }
   void positional(std::string name, OptionTarget target, std::string help) {
     rows_.push_back({std::move(name), target, std::move(help), {}, true, true});

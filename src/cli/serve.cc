@@ -8,6 +8,8 @@
 #include "base/version.h"
 #include "cli/commands.h"
 #include "cli/engine_options.h"
+#include "cli/foreign_options.h"
+#include "cli/option_sources.h"
 #include "server/api_server.h"
 #include "server/serve_loop.h"
 
@@ -24,6 +26,27 @@ void add_serve_options(OptionTable& table, ServeOptions& options) {
       "--trusted-hop-secret-file", &options.trusted_hop_secret_file,
       "file with the secret that a gateway sends as x-hadal-hop-secret, so that it may name tenants; "
       "default: HADAL_TRUSTED_HOP_SECRET. Over --uds everybody may");
+  table.option(
+      "--api-key", &options.api_keys,
+      "keys of which clients need one (several); default: HADAL_API_KEY, VLLM_API_KEY, else none is needed");
+  table.option("--admin-api-key", &options.admin_api_key,
+               "key for administrative routes over TCP; default: HADAL_ADMIN_API_KEY, else they are closed");
+  table.option("--allowed-origins", &options.allowed_origins,
+               "origins of web pages that may read answers (CORS), or *; default: none");
+  table.option(
+      "--reasoning-parser", &options.reasoning_parser,
+      "how answers mark reasoning: auto (by the checkpoint), none, deepseek_r1, deepseek_v3, deepseek_v31, "
+      "deepseek_v32, deepseek_v4");
+  table.option("--tool-call-parser", &options.tool_call_parser,
+               "form of tool calls in answers: auto (the chat template's), none, deepseek_v3, deepseek_v31, "
+               "deepseek_v32, "
+               "deepseek_v4");
+  table.option("--enable-auto-tool-choice,!--no-enable-auto-tool-choice", &options.enable_auto_tool_choice,
+               "parse tool calls of requests that bring tools (on)");
+  table.option("--default-chat-template-kwargs", &options.default_chat_template_kwargs,
+               "JSON object of variables for the chat template, where a request does not set them");
+  table.option("--trust-request-chat-template", &options.trust_request_chat_template,
+               "let a request bring its own chat template");
   table.option("--chat-template", &options.engine.chat_template_file,
                "Jinja file in place of the checkpoint's template");
   table.option("--skip-tokenizer-init", &options.engine.skip_tokenizer,
@@ -86,14 +109,45 @@ StatusOr<std::string> demo_model() {
   return not_found("the demo model (models/demo) is not beside this binary; name one: hadal serve MODEL");
 }
 
+/// Fills the table's targets from the command line, the environment and a configuration file. A value is
+/// returned where the program should end with it.
+std::optional<int> parse_sources(OptionTable& table, const Arguments& arguments) {
+  std::string config;
+  bool show = false;
+  table.option("--config", &config,
+               "JSON or YAML file of options; what the environment or the command line says goes before it");
+  table.option("--show-config", &show, "print what is in force and where it comes from, and end");
+  const auto merged = merge_sources(table, arguments);
+  if (!merged.ok()) {
+    std::fprintf(stderr, "hadal: %s\n", std::string(message_of(merged.status())).c_str());
+    return kExitUsage;
+  }
+  if (const auto exit_code = table.parse(merged->arguments)) return exit_code;
+  if (!show) return std::nullopt;
+  std::fputs(show_config(table, *merged).c_str(), stdout);
+  return kExitOk;
+}
+
 }  // namespace
 
 int run_serve(const Arguments& arguments) {
   ServeOptions options;
+  ForeignOptions foreign;
   OptionTable table("hadal serve", "Loads a checkpoint and answers the OpenAI API.");
-  add_model_option(table, options.engine);
+  table.option("--model", &options.engine.model, "the same as MODEL");
+  table.optional_positional("MODEL", &options.engine.model,
+                            "checkpoint folder, or hub id (org/name) in the local Hugging Face cache");
   add_serve_options(table, options);
-  if (const auto exit_code = table.parse(arguments)) return *exit_code;
+  foreign.declare(table);
+  if (const auto exit_code = parse_sources(table, arguments)) return *exit_code;
+  if (options.engine.model.empty()) {
+    std::fprintf(stderr, "hadal serve: MODEL is required\nTry hadal serve --help.\n");
+    return kExitUsage;
+  }
+  if (const Status status = foreign.check(options.engine.model); !status.ok()) {
+    report(status);
+    return kExitUsage;
+  }
   return serve(options);
 }
 
@@ -102,7 +156,7 @@ int run_up(const Arguments& arguments) {
   options.served_model_names = {"demo"};
   OptionTable table("hadal up", "Serves the bundled demo model with defaults that need nothing else.");
   add_serve_options(table, options);
-  if (const auto exit_code = table.parse(arguments)) return *exit_code;
+  if (const auto exit_code = parse_sources(table, arguments)) return *exit_code;
   auto model = demo_model();
   if (!model.ok()) return report(model.status());
   options.engine.model = *model;
