@@ -15,6 +15,7 @@ using Arguments = std::vector<std::string>;
 int run_serve(const Arguments& arguments);
 int run_up(const Arguments& arguments);
 int run_generate(const Arguments& arguments);
+int run_chat(const Arguments& arguments);
 int run_inspect(const Arguments& arguments);
 int run_eval(const Arguments& arguments);
 int run_bench(const Arguments& arguments);  // MODEL, or one of the three below by its first argument

@@ -21,7 +21,8 @@ struct Command {
 constexpr Command kCommands[] = {
     {"serve", "load a checkpoint and answer the OpenAI API", run_serve},
     {"up", "serve the bundled demo model with defaults that need nothing else", run_up},
-    {"generate", "complete one prompt without a server", run_generate},
+    {"generate", "complete a prompt, or a batch of them, without a server", run_generate},
+    {"chat", "a conversation with a server or a checkpoint", run_chat},
     {"inspect", "what a checkpoint contains, needs and will run on", run_inspect},
     {"eval", "compare a checkpoint's logits with recorded ones", run_eval},
     {"bench", "measure the engine, a running server (bench serve) or the prefix cache (bench cache)",
