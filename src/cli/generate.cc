@@ -1,32 +1,20 @@
-// hadal generate MODEL PROMPT: one completion on standard output, streamed, without a server.
+// hadal generate MODEL: completions without a server. One prompt (an argument, a file, standard input) is
+// streamed to standard output; a batch of JSON lines is answered together, line by line, and goes on where it
+// was stopped.
 #include <cstdio>
 #include <iostream>
 #include <iterator>
-#include <nlohmann/json.hpp>
-#include <random>
 
 #include "base/clock.h"
+#include "base/files.h"
 #include "base/log.h"
 #include "base/mutex.h"
 #include "cli/commands.h"
 #include "cli/engine_options.h"
+#include "cli/generate_parts.h"
 
 namespace hadal {
 namespace {
-
-struct GenerateOptions {
-  EngineConfig engine;
-  std::string prompt;
-  bool chat = false;
-  std::optional<std::string> system;
-  bool thinking = false;
-  int32_t max_tokens = 256;
-  std::optional<double> temperature, top_p, min_p;
-  std::optional<int32_t> top_k;
-  std::optional<uint64_t> seed;
-  std::vector<std::string> stop;
-  bool ignore_eos = false;
-};
 
 /// Writes text as it comes and lets one thread wait for the end.
 class PrintingSink final : public OutputSink {
@@ -53,51 +41,10 @@ class PrintingSink final : public OutputSink {
   RequestOutput last_ GUARDED_BY(mutex_);
 };
 
-StatusOr<std::vector<int32_t>> prompt_ids(const GenerateOptions& options, const LoadedEngine& loaded) {
-  if (!options.chat) return loaded.tokenizer->encode(options.prompt, AddSpecial::kYes);
-  if (loaded.chat_template == nullptr) {
-    return failed_precondition("{} has no chat template; leave out --chat, or give one with --chat-template",
-                               loaded.folder);
-  }
-  ChatRequest request;
-  request.messages = nlohmann::ordered_json::array();
-  if (options.system) request.messages.push_back({{"role", "system"}, {"content", *options.system}});
-  request.messages.push_back({{"role", "user"}, {"content", options.prompt}});
-  request.add_generation_prompt = true;
-  request.kwargs = nlohmann::ordered_json::object();
-  request.kwargs["thinking"] = options.thinking;
-  request.kwargs["enable_thinking"] = options.thinking;
-  request.bos_token = loaded.tokenizer->bos_token().value_or("");
-  request.eos_token = loaded.tokenizer->eos_token().value_or("");
-  ASSIGN_OR_RETURN(const std::string prompt, loaded.chat_template->render(request));
-  return loaded.tokenizer->encode(prompt, AddSpecial::kNo);  // a template writes its own BOS
-}
-
-uint64_t random_seed() {
-  std::random_device device;
-  return (uint64_t{device()} << 32 | device()) >> 1;
-}
-
-SamplingParams sampling(const GenerateOptions& options, const GenerationDefaults& defaults) {
-  SamplingParams params;
-  params.temperature = static_cast<float>(options.temperature.value_or(defaults.temperature.value_or(1.0)));
-  params.top_p = static_cast<float>(options.top_p.value_or(defaults.top_p.value_or(1.0)));
-  params.min_p = static_cast<float>(options.min_p.value_or(defaults.min_p.value_or(0.0)));
-  params.top_k = options.top_k.value_or(defaults.top_k.value_or(0));
-  params.seed = options.seed ? *options.seed : random_seed();
-  return params;
-}
-
 Status generate(const GenerateOptions& options) {
   ASSIGN_OR_RETURN(LoadedEngine loaded, load_engine(options.engine));
-  EngineRequest request;
-  ASSIGN_OR_RETURN(request.prompt_ids, prompt_ids(options, loaded));
-  request.sampling = sampling(options, loaded.config.generation);
-  const auto room = loaded.max_model_len - static_cast<int32_t>(request.prompt_ids.size());
-  request.stop.max_tokens = std::max(1, std::min(options.max_tokens, room));
-  request.stop.stop = options.stop;
-  request.stop.ignore_eos = options.ignore_eos;
-  if (!options.ignore_eos) request.stop.stop_token_ids = loaded.config.eos;
+  ASSIGN_OR_RETURN(std::vector<int32_t> ids, prompt_ids(options.prompt, options, loaded));
+  EngineRequest request = request_for(std::move(ids), options.max_tokens, options, loaded);
   auto sink = std::make_shared<PrintingSink>();
   request.sink = sink;
   const auto prompt_tokens = request.prompt_ids.size();
@@ -114,6 +61,14 @@ Status generate(const GenerateOptions& options) {
 void declare(OptionTable& table, GenerateOptions& options) {
   add_model_option(table, options.engine);
   table.optional_positional("PROMPT", &options.prompt, "the prompt; without it standard input is read");
+  table.option("--file", &options.file, "read the prompt from this file");
+  table.option(
+      "--batch", &options.batch,
+      "JSON lines of {\"prompt\"} or {\"messages\"} (with id and max_tokens if wanted); - is standard input");
+  table.option(
+      "--output", &options.output,
+      "with --batch: JSON lines of answers, as they come; what is there already is not answered again");
+  table.option("--max-num-seqs", &options.engine.max_num_seqs, "with --batch: sequences that run together");
   table.option("--chat", &options.chat, "send the prompt as a user's message through the chat template");
   table.option("--system", &options.system, "system message, with --chat");
   table.option("--thinking", &options.thinking, "with --chat: let the model think first");
@@ -137,11 +92,16 @@ void declare(OptionTable& table, GenerateOptions& options) {
 
 int run_generate(const Arguments& arguments) {
   GenerateOptions options;
-  options.engine.max_num_seqs = 1;
-  OptionTable table("hadal generate",
-                    "Completes one prompt and writes the text to standard output as it is made.");
+  OptionTable table("hadal generate", "Completes one prompt, or a batch of them, without a server.");
   declare(table, options);
   if (const auto exit_code = table.parse(arguments)) return *exit_code;
+  if (!options.batch.empty()) return report(generate_batch(options));
+  options.engine.max_num_seqs = 1;
+  if (!options.file.empty()) {
+    auto text = read_file(options.file);
+    if (!text.ok()) return report(text.status());
+    options.prompt = std::move(*text);
+  }
   if (options.prompt.empty()) {
     options.prompt.assign(std::istreambuf_iterator<char>(std::cin), std::istreambuf_iterator<char>());
   }

@@ -24,8 +24,8 @@ std::string place_of(const Result<ResponsesRequest>& request) {
 std::string place_of(const Result<ChatCompletionRequest>& request) {
   return request.ok() ? "(ok)" : request.error().param.value_or("(none)");
 }
-Result<ChatCompletionRequest> messages(const std::string& json) {
-  return parse_messages(json, MessagesUse::kAnswer);
+Result<ChatCompletionRequest> messages(const std::string& body) {
+  return parse_messages(body, MessagesUse::kAnswer);
 }
 
 TEST(Responses, TextAndInstructionsAreAConversation) {

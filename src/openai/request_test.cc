@@ -195,7 +195,13 @@ TEST(CompletionRequest, ItsOwnFields) {
   EXPECT_EQ(text_error(R"("logprobs":21)"), "logprobs");
   EXPECT_EQ(text_error(R"("logprobs":true)"), "logprobs");
   EXPECT_EQ(text_error(R"("suffix":"x")"), "(ok)");
-  EXPECT_EQ(text_error(R"("suffix":"x","prompt":[1,2])"), "suffix");
+  EXPECT_EQ(parse_completion(R"({"suffix":"x","prompt":[1,2]})").error().param, "suffix");
+  EXPECT_EQ(text_error(R"("suffix":"x","echo":true,"logprobs":1)"), "suffix");
+  EXPECT_EQ(text_error(R"("bad_words":[""])"), "bad_words[0]");
+  EXPECT_EQ(text_error(R"("allowed_token_ids":[])"), "allowed_token_ids");
+  EXPECT_EQ(text_error(R"("truncate_prompt_tokens":0)"), "truncate_prompt_tokens");
+  EXPECT_EQ(text_error(R"("truncate_prompt_tokens":-1)"), "(ok)");
+  EXPECT_EQ(text_error(R"("prompt_logprobs":1,"stream":true)"), "prompt_logprobs");
   EXPECT_EQ(text_error(R"("suffix":"")"), "(ok)");
   EXPECT_EQ(text_error(R"("best_of":3,"n":2)"), "(ok)");
   EXPECT_EQ(text_error(R"("best_of":1,"n":2)"), "best_of");

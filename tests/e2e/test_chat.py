@@ -88,3 +88,23 @@ def test_ctrl_c_stops_the_answer_and_not_the_program(server):
         raise AssertionError("no answer was ever stopped")
     terminal.type("\x04")
     assert terminal.process.wait(timeout=60) == 0
+
+
+def test_a_batch_goes_on_where_it_was_stopped(tmp_path):
+    batch, output = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
+    prompts = [{"messages": [{"role": "user", "content": f"What is {n} + 25?"}], "id": f"q{n}"} for n in range(10, 16)]
+    batch.write_text("".join(json.dumps(prompt) + "\n" for prompt in [*prompts, {"prompt": "word " * 9000}]))
+    arguments = ("generate", DEMO, "--batch", batch, "--temperature", 0, "--max-tokens", 24, "--output", output)
+    run(*arguments)
+    answers = {line["index"]: line for line in map(json.loads, output.read_text().splitlines())}
+    assert sorted(answers) == list(range(7)) and "error" in answers[6]
+    assert all(str(n + 25) in answers[n - 10]["text"] and answers[n - 10]["id"] == f"q{n}" for n in range(10, 16))
+    kept = [json.dumps(answers[index]) + "\n" for index in (0, 3)]
+    output.write_text("".join(kept) + '{"index": 1, "te')  # as if it had been killed
+    run(*arguments)
+    lines = output.read_text().splitlines(keepends=True)
+    assert lines[:2] == kept and sorted(json.loads(line)["index"] for line in lines) == list(range(7))
+    assert {json.loads(line)["index"]: json.loads(line).get("text") for line in lines} == {
+        index: answer.get("text") for index, answer in answers.items()}
+    piped = run("generate", DEMO, "--batch", "-", "--temperature", 0, "--max-tokens", 4, stdin=b'{"prompt": "Once"}\n')
+    assert json.loads(piped.stdout)["output_tokens"] == 4

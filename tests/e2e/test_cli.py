@@ -9,7 +9,7 @@ from conftest import DEMO, ORACLE, ROOT, run
 def test_help_and_version():
     assert b"serve" in run("--help").stdout
     assert run("--version").stdout.startswith(b"hadal ")
-    for command in ("serve", "up", "generate", "inspect", "eval", "bench", "tokenize", "render"):
+    for command in ("serve", "up", "generate", "chat", "inspect", "eval", "bench", "tokenize", "render"):
         assert command.encode() in run(command, "--help").stdout
 
 
