@@ -40,14 +40,7 @@ struct Shared {
   uint64_t filled[kPlaces], emptied[kPlaces], queried;
 };
 
-struct Place {
-  int at = 0;
-  uint32_t parity = 0;
-  __device__ __forceinline__ void advance() {
-    at = at + 1 == kPlaces ? 0 : at + 1;
-    if (at == 0) parity ^= 1;
-  }
-};
+using Place = RingPlace<kPlaces>;
 
 /// What a block works on.
 struct Work {
@@ -87,12 +80,12 @@ __device__ __forceinline__ void fill(const MlaDecode& p, const Work& work, Share
     const int32_t boxes = min(kTile / box, (work.last - first + box - 1) / box);
     for (int c = 0; c < kColumns; ++c) {
       const int32_t column = c == 0 ? kMlaLatent : (c - 1) * kColumn;
-      barrier_wait(&shared.emptied[place.at], place.parity ^ 1);
-      barrier_arrive_expecting(&shared.filled[place.at], static_cast<uint32_t>(boxes * box_bytes));
+      barrier_wait(&shared.emptied[place.stage], place.parity ^ 1);
+      barrier_arrive_expecting(&shared.filled[place.stage], static_cast<uint32_t>(boxes * box_bytes));
       for (int32_t b = 0; b < boxes; ++b) {
         const int32_t key = first + b * box, index = key / p.cache.block_tokens;
-        copy_box(shared.ring[place.at] + b * box_bytes, cache, table[index],
-                 key - index * p.cache.block_tokens, column, &shared.filled[place.at]);
+        copy_box(shared.ring[place.stage] + b * box_bytes, cache, table[index],
+                 key - index * p.cache.block_tokens, column, &shared.filled[place.stage]);
       }
       place.advance();
     }
@@ -106,8 +99,8 @@ __device__ __forceinline__ void group_sync() {
 /// Keys behind the last of a tile hold anything, which a weight of 0 does not make 0: zeros in their place.
 __device__ __forceinline__ void clear_missing(Shared& shared, Place place, int32_t there) {
   for (int c = 0; c < kColumns; ++c) {
-    barrier_wait(&shared.filled[place.at], place.parity);
-    auto* const rows = reinterpret_cast<uint4*>(shared.ring[place.at]);
+    barrier_wait(&shared.filled[place.stage], place.parity);
+    auto* const rows = reinterpret_cast<uint4*>(shared.ring[place.stage]);
     for (int i = there * 8 + static_cast<int>(threadIdx.x); i < kTile * 8; i += 32 * kWarps)
       rows[i] = make_uint4(0, 0, 0, 0);
     place.advance();
@@ -121,11 +114,11 @@ __device__ __forceinline__ int head_of(int i) { return i / 2 * 8 + threadIdx.x %
 
 /// scores[4 j + 2 h + c]: key 16 w + 8 h + g, head 8 j + 2 t + c. Frees the rotary column.
 __device__ __forceinline__ void score_tile(Shared& shared, Place place, float (&scores)[8]) {
-  uint64_t* const rotary = &shared.emptied[place.at];
+  uint64_t* const rotary = &shared.emptied[place.stage];
 #pragma unroll
   for (int c = 0; c < kColumns; ++c) {
-    barrier_wait(&shared.filled[place.at], place.parity);
-    const uint64_t keys = swizzled_tile(shared.ring[place.at]);
+    barrier_wait(&shared.filled[place.stage], place.parity);
+    const uint64_t keys = swizzled_tile(shared.ring[place.stage]);
     const uint64_t queries = swizzled_tile(shared.queries[c == 0 ? kColumns - 1 : c - 1]);
     products_begin();
 #pragma unroll
@@ -211,8 +204,8 @@ __device__ __forceinline__ void add_values(Shared& shared, Place place, float (&
   products_begin();
 #pragma unroll
   for (int c = 0; c < kLatents; ++c) {
-    const uint64_t values = swizzled_tile(shared.ring[place.at]);
-    emptied[c] = &shared.emptied[place.at];
+    const uint64_t values = swizzled_tile(shared.ring[place.stage]);
+    emptied[c] = &shared.emptied[place.stage];
 #pragma unroll
     for (int k = 0; k < kTile / 16; ++k)
       multiply_async16<true>(sums[c], values + 128 * k, weights + 2 * k, 1);

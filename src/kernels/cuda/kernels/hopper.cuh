@@ -18,8 +18,18 @@
 
 namespace hadal::cuda {
 
+/// A place in a ring of stages in shared memory; the parity flips with every round.
+template <int kStages>
+struct RingPlace {
+  int stage = 0;
+  uint32_t parity = 0;
+  __device__ __forceinline__ void advance() {
+    stage = stage + 1 == kStages ? 0 : stage + 1;
+    if (stage == 0) parity ^= 1;
+  }
+};
+
 // ---- barriers
-// -----------------------------------------------------------------------------------------------
 
 __device__ __forceinline__ void barrier_init(uint64_t* barrier, uint32_t arrivals) {
 #if HADAL_SM90A
@@ -61,7 +71,6 @@ __device__ __forceinline__ void barrier_wait(uint64_t* barrier, uint32_t parity)
 }
 
 // ---- copies
-// -------------------------------------------------------------------------------------------------
 
 /// A box of the matrix from (row, column) on to shared memory, zeros outside the matrix; `barrier` counts its
 /// bytes.
@@ -93,14 +102,8 @@ __device__ __forceinline__ void fence_shared_writes() {
   asm volatile("fence.proxy.async.shared::cta;\n" ::: "memory");
 #endif
 }
-__device__ __forceinline__ void prefetch_map(const CUtensorMap& map) {
-#if HADAL_SM90A
-  asm volatile("prefetch.tensormap [%0];\n" ::"l"(reinterpret_cast<uint64_t>(&map)) : "memory");
-#endif
-}
 
 // ---- products of a warpgroup
-// --------------------------------------------------------------------------------
 
 /// Rows of 64 bfloat16 (128 bytes) in the 128-byte swizzle, eight rows to 1,024 bytes; `tile` on 1,024 bytes.
 /// 16 columns further: + 2.

@@ -195,7 +195,7 @@ __global__ void __launch_bounds__(kThreads, wgmma_blocks_per_sm(kRows))
     __syncwarp();
   } else {
     wait_for_previous();  // it may still read what is stored here
-    WgmmaPlace<S::kStages> place;
+    RingPlace<S::kStages> place;
     float sums[S::kProducts][S::kColumns / 2];
     for (int32_t id = first; id < tiling.row_tiles * tiling.out_tiles; id += blocks) {
       multiply_tile<kRows, kSilu>(ring, place, group, end - begin, sums);

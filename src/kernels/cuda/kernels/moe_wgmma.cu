@@ -102,7 +102,7 @@ __global__ void __launch_bounds__(kWgmmaThreads, 2)
     let_next_start();
     return;
   }
-  WgmmaPlace<S::kStages> ring_place;
+  RingPlace<S::kStages> ring_place;
   float sums[S::kProducts][S::kColumns / 2];
   multiply_tile<kRows, kGateUp>(ring, ring_place, group, steps, sums);
   if constexpr (kGateUp) {

@@ -31,17 +31,6 @@ struct WgmmaShape {
   static constexpr int kProducts = kSilu ? 2 : 1;
 };
 
-/// A place in the ring; the parity flips with every round.
-template <int kStages>
-struct WgmmaPlace {
-  int stage = 0;
-  uint32_t parity = 0;
-  __device__ __forceinline__ void advance() {
-    stage = stage + 1 == kStages ? 0 : stage + 1;
-    if (stage == 0) parity ^= 1;
-  }
-};
-
 template <int kRows, bool kSilu>
 struct WgmmaRing {
   using S = WgmmaShape<kRows, kSilu>;
@@ -80,7 +69,7 @@ struct TileFiller {
   const WgmmaRing<kRows, kSilu>& ring;
   const CUtensorMap& weight;
   const CUtensorMap& x;
-  WgmmaPlace<S::kStages> place{};
+  RingPlace<S::kStages> place{};
 
   /// The weights of the first steps, which fill the ring: no kernel writes them, so they need not wait for
   /// any.
@@ -118,7 +107,7 @@ struct TileFiller {
 /// The products of one tile's `steps` steps, by one warpgroup (`group` 0 or 1).
 template <int kRows, bool kSilu>
 __device__ __forceinline__ void multiply_tile(
-    const WgmmaRing<kRows, kSilu>& ring, WgmmaPlace<WgmmaShape<kRows, kSilu>::kStages>& place, int group,
+    const WgmmaRing<kRows, kSilu>& ring, RingPlace<WgmmaShape<kRows, kSilu>::kStages>& place, int group,
     int32_t steps,
     float (&sums)[WgmmaShape<kRows, kSilu>::kProducts][WgmmaShape<kRows, kSilu>::kColumns / 2]) {
   using S = WgmmaShape<kRows, kSilu>;
