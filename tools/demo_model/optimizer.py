@@ -22,6 +22,8 @@ class Muon(torch.optim.Optimizer):
     def __init__(self, params, lr, momentum=0.95, decay=DECAY, compile=False):
         super().__init__(params, dict(lr=lr))
         self.momentum, self.decay = momentum, decay
+        if compile:
+            torch._dynamo.config.recompile_limit = 64      # one for every shape
         self.orthogonal = torch.compile(orthogonal, dynamic=False) if compile else orthogonal
         self.by_shape = {}
         for p in self.param_groups[0]["params"]:
