@@ -125,7 +125,7 @@ class Trainer:
         loss = masked_mean(logits, ids[:, 1:], said)
         second = masked_mean(ahead, ids[:, 2:], said[:, 1:]) if ahead is not None else loss.new_zeros(())
         uneven = torch.stack([u - 1 for _, u in loads]).sum() if loads else loss.new_zeros(())
-        return loss + MTP_SHARE * second + EVEN_SHARE * uneven, loss.detach(), second.detach(), [n for n, _ in loads]
+        return loss + MTP_SHARE * second + EVEN_SHARE * uneven, loss, second, [n for n, _ in loads]
 
     def step(self, ids, p, peak, number):
         """-> loss, MTP loss, loads; p is the share of the training that is over."""
@@ -133,6 +133,7 @@ class Trainer:
         docs = (ids == self.marks.bos).int().cumsum(1)
         total, loss, second, loads = self.compiled(ids, self.attention.mask(docs))
         total.backward()
+        loss, second = loss.detach(), second.detach()      # not in the compiled part: there a detached loss was taken for the total
         self.since_start += 1
         optimizer.set_rates(self.optimizers, peak * rate(p) * min(1.0, self.since_start / WARM_UP))
         for o in self.optimizers:
