@@ -146,9 +146,21 @@ void GroupLedger::shift(Account& account, int32_t held, int32_t lack) {
   protected_sum_ += account.protected_blocks();
 }
 
+/// Whether no sequence, and no hit held so far, holds the block of a hit.
+bool GroupLedger::becomes_held(BlockId block) const {
+  return block != kNullBlock && refs(block) == 0 && !view_.pool->in_flight(block) &&
+         held_by_hits_.count(block) == 0;
+}
+
+int32_t GroupLedger::held_with(AccountId account, const std::vector<BlockId>& hit) const {
+  return held(account) + static_cast<int32_t>(std::count_if(hit.begin(), hit.end(), [&](BlockId block) {
+           return becomes_held(block) && view_.pool->account(block) == account;
+         }));
+}
+
 void GroupLedger::apply_hold(BlockId block) {
-  if (block == kNullBlock || refs(block) > 0 || view_.pool->in_flight(block)) return;  // held already
-  if (!held_by_hits_.insert(block).second) return;
+  if (!becomes_held(block)) return;
+  held_by_hits_.insert(block);
   shift(now_[index(view_.pool->account(block))], 1, 0);
   --spare_;
 }

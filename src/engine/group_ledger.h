@@ -30,6 +30,8 @@ class GroupLedger {
   /// Blocks that the account may still take before its usage reaches its floor.
   int32_t below_floor(AccountId account) const { return now_[index(account)].lack; }
   bool over_floor(AccountId account) const { return held(account) > floor(account); }
+  /// What the account would hold if this hit were held as well: cached blocks of its own become held ones.
+  int32_t held_with(AccountId account, const std::vector<BlockId>& hit) const;
 
   /// Holders of a block, preemptions and copies of this plan left out.
   int32_t refs(BlockId block) const;
@@ -70,6 +72,7 @@ class GroupLedger {
   bool rebuild();
   bool apply_take(AccountId account);
   void apply_hold(BlockId block);
+  bool becomes_held(BlockId block) const;
   bool take_blocks(AccountId account, int32_t count);
   void shift(Account& account, int32_t held, int32_t lack);
 

@@ -121,7 +121,9 @@ bool Planner::claim_blocks(TenantId tenant, size_t head) {
     need[g] = need_of(tenant, head, g);
     int64_t all = 0, own = 0;
     blocks_still_needed(g, tenant, &all, &own);
-    if (need[g] + own > ledgers_[g].below_floor(account)) return false;
+    // cached blocks do not count: they make way for the head, which the tenant wants more than them
+    if (ledgers_[g].held_with(account, hit.tables[g]) + need[g] + own > ledgers_[g].floor(account))
+      return false;
   }
   for (size_t g = 0; g < ledgers_.size(); ++g) {
     while (true) {

@@ -12,6 +12,7 @@
 #include <limits>
 #include <map>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <utility>
@@ -133,9 +134,11 @@ class ReferenceCache {
   }
 
   /// Makes [from, to) writable; false if blocks are short (the twin is then good for nothing more: try on a
-  /// copy).
-  bool write(const RefKey& key, int account, int from, int to, const Pick& pick = nullptr) {
+  /// copy). `only`: in this group alone.
+  bool write(const RefKey& key, int account, int from, int to, const Pick& pick = nullptr,
+             std::optional<size_t> only = std::nullopt) {
     for (size_t g = 0; g < pools_.size(); ++g) {
+      if (only && g != *only) continue;
       for (const int index : touched(g, from, to)) {
         if (writable(g, key, index)) continue;
         if (available(g, account) < 1) return false;

@@ -125,18 +125,20 @@ class ReferenceRule : ReferenceTrial {
   }
   bool claims_blocks(const RefKey& head) const {
     const int account = state_.account(head);
+    const ReferenceCache without_hit = before_writes();
+    ReferenceCache with_hit = without_hit;
+    with_hit.hold(head, at(head).text, hit(head));
     for (size_t g = 0; g < world_.groups(); ++g) {
-      const int more = need(g, head) + promised(g, head, at(head).tenant);
-      if (world_.usage(g, account) + more > world_.floor(g, account)) return false;
+      const int of_hit = with_hit.held(g, account) - without_hit.held(g, account);
+      const int more = of_hit + need(g, head) + promised(g, head, at(head).tenant);
+      if (world_.held(g, account) + more > world_.floor(g, account)) return false;
     }
     return true;
   }
   bool claim_blocks(const RefKey& head) {
     std::vector<int> needs;
     for (size_t g = 0; g < world_.groups();) {
-      ReferenceCache with_hit = world_;
-      with_hit.hold(head, at(head).text, hit(head));
-      if (need(g, head) <= with_hit.available(g, state_.account(head))) {
+      if (room_behind_hit(head, g) >= need(g, head)) {
         needs.push_back(need(g++, head));
       } else if (!preempt_for(Kind::kFloor, head, g)) {
         return false;

@@ -38,12 +38,17 @@ class ReferenceTrial {
 
   // ---- the step as far as it is decided
 
+  /// The cache behind the step's preemptions and hits, before anything is written.
+  ReferenceCache before_writes() const {
+    ReferenceCache cache = state_.cache;
+    for (const RefKey& key : step_.preempted) cache.release(key);
+    for (const RefKey& head : step_.floor_claims) cache.hold(head, at(head).text, hit(head));
+    for (const auto& [key, tokens] : step_.hits) cache.hold(key, at(key).text, tokens);
+    return cache;
+  }
   void try_out() {
-    world_ = state_.cache;
+    world_ = before_writes();
     fits_ = true;
-    for (const RefKey& key : step_.preempted) world_.release(key);
-    for (const RefKey& head : step_.floor_claims) world_.hold(head, at(head).text, hit(head));
-    for (const auto& [key, tokens] : step_.hits) world_.hold(key, at(key).text, tokens);
     for (size_t i = 0; i <= step_.order.size(); ++i) {
       if (i == std::min(claimed_after_, step_.order.size())) try_claims();
       if (i == step_.order.size()) break;
@@ -58,6 +63,23 @@ class ReferenceTrial {
         fits_ = fits_ && world_.set_aside(g, state_.account(head), needs[g]);
       }
     }
+  }
+  /// What the account of a head could still take in a group if the head's hit were held; less than nothing if
+  /// what is decided would no longer fit then.
+  int room_behind_hit(const RefKey& head, size_t g) const {
+    ReferenceCache cache = before_writes();
+    cache.hold(head, at(head).text, hit(head));
+    for (size_t i = 0; i <= step_.order.size(); ++i) {
+      if (i == std::min(claimed_after_, step_.order.size())) {
+        for (const auto& [other, needs] : aside_) {
+          if (!cache.set_aside(g, state_.account(other), needs[g])) return -1;
+        }
+      }
+      if (i == step_.order.size()) break;
+      const RefKey& key = step_.order[i];
+      if (!cache.write(key, state_.account(key), start(key), end(key), nullptr, g)) return -1;
+    }
+    return cache.available(g, state_.account(head));
   }
   int tokens_left() const { return state_.limits.tokens - step_.total(); }
   int rows_of(const RefKey& key, int from, int to) const {

@@ -250,7 +250,8 @@ class StressRun {
     }
     std::vector<RefKey> preempted;
     for (const SequenceId id : core_->last_preempted()) preempted.push_back(key_of_.at(id));
-    ASSERT_EQ(preempted, expected_.preempted) << model_->describe(expected_);
+    ASSERT_EQ(preempted, expected_.preempted) << model_->describe(expected_) << "the engine granted "
+                                              << ::testing::PrintToString(tokens);
     ASSERT_EQ(tokens, expected_.tokens) << model_->describe(expected_);
     for (const auto& [key, hit] : expected_.hits) {
       ASSERT_EQ(starts[key], hit) << "prefix hit of request " << key.first << " choice " << key.second;
