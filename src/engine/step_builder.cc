@@ -43,7 +43,7 @@ void ask_for_sample(const Sequence& sequence, StepRow& row) {
   const auto position = static_cast<int32_t>(sequence.output.size()) + (sequence.pending != 0 ? 1 : 0);
   row.output_position = static_cast<uint32_t>(position);
   if (sequence.sampling->penalised()) {
-    row.prompt_ids = *sequence.prompt;
+    row.prompt = sequence.prompt;
     row.output_ids = sequence.output;  // the runner adds the pending one
   }
   if (position < sequence.min_tokens) row.forbidden = sequence.stop_ids;

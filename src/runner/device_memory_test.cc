@@ -44,7 +44,7 @@ class DeviceMemory : public ::testing::Test {
       params->logprobs = logprobs;
       for (int32_t id = 0; id < 61; ++id) params->logit_bias.emplace_back(id, 0.5f);
       row.sampling = params;
-      row.prompt_ids.assign(ids.begin(), ids.begin() + kContext / 2);
+      row.prompt = std::make_shared<const std::vector<int32_t>>(ids.begin(), ids.begin() + kContext / 2);
       row.output_ids.assign(ids.begin(), ids.begin() + kContext / 2);
       row.forbidden = {3, 60};
       plan.rows.push_back(std::move(row));

@@ -34,7 +34,7 @@ StepRow profiled_row(const RunnerInfo& info, size_t index, TokenForm form, int32
     row.block_table.emplace_back(static_cast<size_t>(blocks_for(tokens, group.block_tokens)), 1);
   row.logits = LogitsWanted::kSampleLast;
   row.sampling = sampling;
-  row.prompt_ids = row.tokens;
+  row.prompt = std::make_shared<const std::vector<int32_t>>(row.tokens);
   row.forbidden = {0};
   return row;
 }

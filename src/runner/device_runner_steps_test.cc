@@ -136,16 +136,21 @@ TEST_P(RunnerSteps, AStepIsOneCopyOfMetadataAndOneOfSampling) {
   StepDriver driver(*runner, mixed_sequences(), {.depth = 2});
   const DeferredReport start = report();
   int64_t steps = 0, returning = 0;
+  std::set<SharedIds> prompts;  // whose repetitions are penalised: each is sent once
   driver.on_launch = [&](const StepPlan& plan) {
     ++steps;
-    for (const StepRow& row : plan.rows) returning += row.logits == LogitsWanted::kReturnAll ? 1 : 0;
+    for (const StepRow& row : plan.rows) {
+      returning += row.logits == LogitsWanted::kReturnAll ? 1 : 0;
+      if (row.prompt != nullptr && row.sampling->repetition_penalty != 1.0f) prompts.insert(row.prompt);
+    }
     // a launch that returns logits has waited for them; any other has run nothing
     if (returning == 0) {
       EXPECT_GT(deferred_queue(*device_), 5);
     }
   };
   driver.run();
-  EXPECT_LE(report().uploads - start.uploads, 2 * steps);
+  EXPECT_FALSE(prompts.empty());
+  EXPECT_LE(report().uploads - start.uploads, 2 * steps + static_cast<int64_t>(prompts.size()));
   // tokens, lists of alternatives, now and then the counters of experts
   EXPECT_LE(report().downloads - start.downloads, 3 * steps);
   EXPECT_EQ(report().blocking_copies - start.blocking_copies, returning);
@@ -185,7 +190,9 @@ TEST_P(RunnerSteps, TheSamplersMemoryGrowsWhileAStepIsInFlight) {
     params->repetition_penalty = 1.7f;
     params->logprobs = step;  // longer lists every time
     plan.rows[0].sampling = params;
-    for (int32_t i = 0; i < 9000 * step; ++i) plan.rows[0].prompt_ids.push_back(i * 7 % 40);
+    std::vector<int32_t> prompt;
+    for (int32_t i = 0; i < 9000 * step; ++i) prompt.push_back(i * 7 % 40);
+    plan.rows[0].prompt = std::make_shared<const std::vector<int32_t>>(prompt);
     return plan;
   };
   const auto serial = make(plain(), roomy_options());

@@ -18,6 +18,11 @@ constexpr size_t aligned(size_t bytes) { return (bytes + 15) / 16 * 16; }
 
 size_t mask_words(int32_t vocab) { return static_cast<size_t>((vocab + 31) / 32); }
 
+/// Prompts count for the repetition penalty alone.
+bool needs_prompt(const StepRow& row) {
+  return row.prompt != nullptr && !row.prompt->empty() && row.sampling->repetition_penalty != 1.0f;
+}
+
 bool needs_mask(const StepRow& row) {
   return !row.forbidden.empty() || row.forced >= 0 || !row.sampling->allowed_mask.empty();
 }
@@ -26,12 +31,15 @@ bool needs_mask(const StepRow& row) {
 
 StatusOr<Sampler> Sampler::create(Device& device, BackendStream* stream, const SamplerLimits& limits) {
   constexpr uint64_t kFirstIds = 64 << 10;
+  constexpr int64_t kMostPromptIds = 1 << 20;
   Sampler sampler(device, stream, limits);
   const auto rows = static_cast<uint64_t>(limits.max_rows);
   const uint64_t region = rows * aligned(sizeof(SampleRow)) + kFirstIds;
   const uint64_t results = rows * 3 * sizeof(int32_t);
   ASSIGN_OR_RETURN(sampler.device_region_, device.allocate(region));
   ASSIGN_OR_RETURN(sampler.device_results_, device.allocate(TokenSources::kPlaces * results));
+  const int64_t prompt_ids = int64_t{limits.max_rows} * limits.max_model_len;
+  ASSIGN_OR_RETURN(sampler.prompts_, PromptStore::create(device, std::min(prompt_ids, kMostPromptIds)));
   for (int32_t i = 0; i < limits.slots; ++i) {
     Slot slot;
     ASSIGN_OR_RETURN(slot.region, device.allocate(region, MemoryKind::kHostPinned));
@@ -50,6 +58,8 @@ Status Sampler::prepare(int32_t slot_index, const std::vector<const StepRow*>& r
   mine.top_stride = 0;
   mine.any_logprobs = false;
   used_ = 0;
+  new_prompts_.clear();
+  prompts_.begin_step();
   if (rows.empty()) return OkStatus();
   size_t bytes = aligned(rows.size() * sizeof(SampleRow));
   for (const StepRow* row : rows) {
@@ -65,6 +75,7 @@ Status Sampler::prepare(int32_t slot_index, const std::vector<const StepRow*>& r
     ASSIGN_OR_RETURN(mine.region.as<SampleRow>()[i], describe(*rows[i], sources));
     mine.logprobs_wanted.push_back(rows[i]->sampling->logprobs);
   }
+  stage_new_prompts();
   return OkStatus();
 }
 
@@ -75,7 +86,7 @@ Status Sampler::check(const StepRow& row) const {
     return invalid_argument("sequence {}: {} logprobs of a vocabulary of {}", row.sequence,
                             row.sampling->logprobs, vocab_size_);
   }
-  RETURN_IF_ERROR(check_ids(row.prompt_ids, "prompt id", vocab_size_));
+  if (row.prompt != nullptr) RETURN_IF_ERROR(check_ids(*row.prompt, "prompt id", vocab_size_));
   RETURN_IF_ERROR(check_ids(row.output_ids, "output id", vocab_size_));
   RETURN_IF_ERROR(check_ids(row.forbidden, "forbidden id", vocab_size_));
   if (row.forced >= 0) RETURN_IF_ERROR(check_ids({row.forced}, "forced id", vocab_size_));
@@ -88,12 +99,13 @@ Status Sampler::check(const StepRow& row) const {
   return OkStatus();
 }
 
-/// Of what the row points to.
-size_t Sampler::bytes_of(const StepRow& row) const {
+/// Of what the row points to and the device does not have yet.
+size_t Sampler::bytes_of(const StepRow& row) {
   const size_t bias = aligned(row.sampling->logit_bias.size() * sizeof(int32_t));
   const size_t mask = needs_mask(row) ? aligned(mask_words(vocab_size_) * sizeof(uint32_t)) : 0;
-  return aligned(row.prompt_ids.size() * sizeof(int32_t)) + aligned(row.output_ids.size() * sizeof(int32_t)) +
-         2 * bias + mask;
+  const bool sends_prompt = needs_prompt(row) && !prompts_.keep(row.prompt);
+  const size_t prompt = sends_prompt ? aligned(row.prompt->size() * sizeof(int32_t)) : 0;
+  return prompt + aligned(row.output_ids.size() * sizeof(int32_t)) + 2 * bias + mask;
 }
 
 /// Room for this step. What an earlier one still reads or writes is not let go before the stream has passed
@@ -157,9 +169,8 @@ StatusOr<SampleRow> Sampler::describe(const StepRow& row, const TokenSources& so
   out.frequency_penalty = params.frequency_penalty;
   out.repetition_penalty = params.repetition_penalty;
   out.top_logprobs = params.logprobs;
-  out.prompt_count = static_cast<int32_t>(row.prompt_ids.size());
   out.output_count = static_cast<int32_t>(row.output_ids.size());
-  if (!row.prompt_ids.empty()) out.prompt_ids = put(row.prompt_ids.data(), row.prompt_ids.size());
+  if (needs_prompt(row)) put_prompt(row, out);
   if (!row.output_ids.empty()) out.output_ids = put(row.output_ids.data(), row.output_ids.size());
   if (row.token_from != 0 && params.penalised()) {
     ASSIGN_OR_RETURN(const int32_t index, sources.find(row.token_from, row.sequence));
@@ -168,6 +179,25 @@ StatusOr<SampleRow> Sampler::describe(const StepRow& row, const TokenSources& so
   if (!params.logit_bias.empty()) put_bias(params, out);
   if (needs_mask(row)) out.allowed_mask = put_mask(row);
   return out;
+}
+
+/// In the store of prompts, or where that has no room among what is sent with this step.
+void Sampler::put_prompt(const StepRow& row, SampleRow& out) {
+  out.prompt_count = static_cast<int32_t>(row.prompt->size());
+  const auto place = prompts_.place(row.prompt);
+  out.prompt_ids = place ? place->ids : put(row.prompt->data(), row.prompt->size());
+  if (place && place->is_new) new_prompts_.push_back({.prompt = row.prompt, .to = place->ids});
+}
+
+/// Behind the region's used part, which goes to another place.
+void Sampler::stage_new_prompts() {
+  size_t at = used_;
+  for (NewPrompt& one : new_prompts_) {
+    one.at = at;
+    const size_t bytes = one.prompt->size() * sizeof(int32_t);
+    std::memcpy(slot().region.as<std::byte>() + at, one.prompt->data(), bytes);
+    at += aligned(bytes);
+  }
 }
 
 void Sampler::put_bias(const SamplingParams& params, SampleRow& out) {
@@ -197,6 +227,11 @@ const uint32_t* Sampler::put_mask(const StepRow& row) {
 
 Status Sampler::send() {
   if (used_ == 0) return OkStatus();
+  for (const NewPrompt& one : new_prompts_) {
+    RETURN_IF_ERROR(device_->copy(stream_, one.to, slot().region.as<std::byte>() + one.at,
+                                  one.prompt->size() * sizeof(int32_t), CopyKind::kHostToDevice));
+  }
+  prompts_.sent();
   return device_->copy(stream_, device_region_.data(), slot().region.data(), used_, CopyKind::kHostToDevice);
 }
 

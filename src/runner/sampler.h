@@ -1,7 +1,8 @@
 // Draws tokens from logits on the device: writes the SampleRows and what they point to, runs kSample, brings
 // the results back.
 //
-// A step goes through `prepare` (checks, host memory only), `send` (one copy), `draw`, `fetch` (one copy, two
+// A step goes through `prepare` (checks, host memory only), `send` (one copy, one more for each prompt whose
+// repetitions are penalised for the first time), `draw`, `fetch` (one copy, two
 // with lists of alternatives) and, once the stream has passed, `results`. Rows and what they point to lie in
 // one region, on the host one a step in flight. That memory grows when a step needs more than any before it,
 // after waiting for the stream (it is not part of what a graph captures); by how much it may on the device is
@@ -16,6 +17,7 @@
 
 #include "base/status.h"
 #include "device/device.h"
+#include "runner/prompt_store.h"
 #include "runner/step_plan.h"
 #include "runner/token_sources.h"
 
@@ -67,6 +69,11 @@ class Sampler {
     int32_t top_stride = 0;
     bool any_logprobs = false;
   };
+  struct NewPrompt {
+    SharedIds prompt;
+    int32_t* to = nullptr;  // on the device
+    size_t at = 0;          // byte in the slot's region, behind what is used of it
+  };
   Sampler(Device& device, BackendStream* stream, const SamplerLimits& limits)
       : device_(&device),
         stream_(stream),
@@ -77,12 +84,14 @@ class Sampler {
   uint64_t most_top_bytes() const;
 
   Status check(const StepRow& row) const;
-  size_t bytes_of(const StepRow& row) const;
+  size_t bytes_of(const StepRow& row);
   Status reserve(size_t region_bytes, uint64_t top_bytes);
   Status grow(Buffer& buffer, uint64_t bytes, uint64_t most, MemoryKind kind);
   template <typename T>
   const T* put(const T* values, size_t count);
   StatusOr<SampleRow> describe(const StepRow& row, const TokenSources& sources);
+  void put_prompt(const StepRow& row, SampleRow& out);
+  void stage_new_prompts();
   void put_bias(const SamplingParams& params, SampleRow& out);
   const uint32_t* put_mask(const StepRow& row);
   Slot& slot() { return slots_[static_cast<size_t>(slot_)]; }
@@ -95,11 +104,13 @@ class Sampler {
   Buffer device_region_;
   Buffer device_results_;  // [TokenSources::kPlaces][tokens, log-probabilities, ranks]
   Buffer device_top_;
+  PromptStore prompts_;
 
   // of the step being prepared and launched
   int32_t slot_ = 0;
   int32_t place_ = 0;
   size_t used_ = 0;  // bytes of the region
+  std::vector<NewPrompt> new_prompts_;
 };
 
 }  // namespace hadal

@@ -42,6 +42,8 @@ enum class LogitsWanted : uint8_t { kNone, kSampleLast, kReturnAll, kReturnLast 
 /// A *draw row* has no tokens: it samples once more from the logits of another row's last token
 /// (`draws_from`). So n choices of one prompt cost one prompt, and a row that returns its logits can be
 /// sampled too.
+using SharedIds = std::shared_ptr<const std::vector<int32_t>>;
+
 struct StepRow {
   SequenceId sequence = 0;
   TokenForm form = TokenForm::kPrompt;
@@ -58,7 +60,7 @@ struct StepRow {
   // for kSampleLast:
   std::shared_ptr<const SamplingParams> sampling;
   uint32_t output_position = 0;     // of the token to draw, counted from the sequence's first output token
-  std::vector<int32_t> prompt_ids;  // only if penalised()
+  SharedIds prompt;                 // only if penalised(); the same object in all steps and for all choices
   std::vector<int32_t> output_ids;  // only if penalised()
   std::vector<int32_t> forbidden;   // ids that may not be drawn in this step (min_tokens, bad words)
   int32_t forced = -1;              // >= 0: the one id that may be drawn, whatever the above say

@@ -74,6 +74,7 @@ class StepDriver {
     int32_t drawn = 0;     // tokens drawn by launched steps
     StepId last_step = 0;  // that drew one
     Life life;             // what has been collected
+    SharedIds prompt;      // once a row has named it
   };
   struct Flight {
     Runner::Ticket ticket;
@@ -107,7 +108,11 @@ class StepDriver {
     row.output_position = static_cast<uint32_t>(state.drawn);
     if (specs_[s].forbids) row.forbidden = {3, 17, 40 + state.drawn % 5};
     if (specs_[s].params.penalised()) {
-      row.prompt_ids = prompt_of(specs_[s].prompt, static_cast<int32_t>(s));
+      if (state.prompt == nullptr) {
+        state.prompt = std::make_shared<const std::vector<int32_t>>(
+            prompt_of(specs_[s].prompt, static_cast<int32_t>(s)));
+      }
+      row.prompt = state.prompt;
       const size_t known = static_cast<size_t>(state.drawn) - (row.token_from != 0 ? 1 : 0);
       for (size_t i = 0; i < known; ++i) row.output_ids.push_back(state.life.tokens[i].token);
     }
