@@ -7,11 +7,13 @@ namespace {
 
 constexpr unsigned kThreads = 256;
 
-/// A word a thread. Host memory is read past all caches. Never lets the next kernel start: that one must see
-/// the bytes from its first instruction on.
+/// A word a thread. Host memory is read past all caches. The next kernel may start at once: it is another small
+/// copy, which reads nothing early that this one writes, or one launched behind next_sees_all(), which waits for
+/// the end of this one whatever is allowed here. So the way to the host is gone once for all copies of a step.
 template <typename Word>
 __global__ void __launch_bounds__(kThreads) to_device_kernel(Word* to, const Word* from, uint32_t words) {
   const uint32_t i = blockIdx.x * kThreads + threadIdx.x;
+  let_next_start();
   Word word{};
   if (i < words) word = __ldcv(from + i);
   wait_for_previous();
@@ -21,6 +23,7 @@ __global__ void __launch_bounds__(kThreads) to_device_kernel(Word* to, const Wor
 template <typename Word>
 __global__ void __launch_bounds__(kThreads) to_host_kernel(Word* to, const Word* from, uint32_t words) {
   const uint32_t i = blockIdx.x * kThreads + threadIdx.x;
+  let_next_start();
   wait_for_previous();
   if (i < words) to[i] = from[i];
   __threadfence_system();

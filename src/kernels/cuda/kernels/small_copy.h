@@ -1,4 +1,4 @@
-// A few kilobytes between pinned host memory and the device, by a kernel: the copy engine takes several
+// A few hundred kilobytes between pinned host memory and the device, by a kernel: the copy engine takes several
 // microseconds to begin after a kernel and as long to hand over to the next, twice or three times between
 // steps. Private to kernels/cuda.
 #pragma once
@@ -9,7 +9,7 @@
 
 namespace hadal::cuda {
 
-inline constexpr uint64_t kMostSmallCopy = 64 << 10;  // bytes
+inline constexpr uint64_t kMostSmallCopy = 1 << 20;  // bytes
 
 /// `to` and `from` on 4 bytes, `bytes` a multiple of 4. To the device the host's bytes are read as soon as
 /// the kernel starts, which may be while the one before it runs. The kernel behind it sees the bytes in all
