@@ -6,7 +6,7 @@ import json
 import math
 import sys
 
-WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 720, 360, 56, 16, 36, 44
+WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 720, 360, 56, 28, 36, 44
 # (key, name, colour)
 LINES = [("loss", "loss", "#1f5fa8"), ("mtp_loss", "loss two tokens ahead", "#d2691e")]
 

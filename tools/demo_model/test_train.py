@@ -89,6 +89,14 @@ class Training(unittest.TestCase):
                 self.assertLess(second.item(), 1.0)
                 self.assertEqual([int(n.sum()) for n in loads], [60 * config.num_experts_per_tok] * len(loads))
 
+    def test_a_compiled_loss_has_a_gradient(self):
+        config, _ = tiny("demo-small")                     # without MTP the compiler takes the total for the loss itself
+        trainer = Trainer(types.SimpleNamespace(), config, marks(), torch.device("cpu"))
+        trainer.compiled = torch.compile(trainer.losses, dynamic=False)
+        trainer.begin()
+        loss, _, _ = trainer.step(torch.tensor([[BOS, USER, 20, ASSISTANT, THINK, 30, 31, 32, EOS]]), 0.0, 0.5, 0)
+        self.assertFalse(loss.requires_grad)
+
     def test_rough_is_awq_and_float8(self):
         w = torch.randn(8, 128)
         q = int4(w)
