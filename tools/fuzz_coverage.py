@@ -27,6 +27,7 @@ PARSERS = {
     "http": ["src/http/request_reader.cc", "src/http/chunk_decoder.cc"],
     "trace": ["src/lab/traces.cc"],
     "tenants": ["src/server/tenants_file.cc"],
+    "options": ["src/cli/config_file.cc"],
 }
 
 
