@@ -50,12 +50,14 @@ LogLevel log_level() { return g_level.load(std::memory_order_relaxed); }
 void set_log_format(LogFormat format) { g_format.store(format, std::memory_order_relaxed); }
 LogFormat log_format() { return g_format.load(std::memory_order_relaxed); }
 
-void log_message(LogLevel level, std::string_view message) { log_event(level, "log", message, {}); }
+void log_message(LogLevel level, std::string_view message) {
+  log_event(level, "log", message, std::span<const LogField>());
+}
 
 void log_event(LogLevel level, std::string_view event, std::string_view message,
-               std::initializer_list<LogField> fields) {
+               std::span<const LogField> fields) {
   if (level < log_level() || level == LogLevel::kOff) return;
-  write_line(formatted(level, event, message, {fields.begin(), fields.size()}));
+  write_line(formatted(level, event, message, fields));
 }
 
 void start_log_thread() {

@@ -16,6 +16,7 @@
 #include <chrono>
 #include <cstdint>
 #include <initializer_list>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -41,7 +42,11 @@ void log_message(LogLevel level, std::string_view message);
 /// What a program may read: as text `message` alone, as JSON {"time", "level", "event", "message"} and the
 /// fields. log_message()'s lines have the event "log".
 void log_event(LogLevel level, std::string_view event, std::string_view message,
-               std::initializer_list<LogField> fields);
+               std::span<const LogField> fields);
+inline void log_event(LogLevel level, std::string_view event, std::string_view message,
+                      std::initializer_list<LogField> fields) {
+  log_event(level, event, message, std::span(fields.begin(), fields.size()));
+}
 
 /// From now on a thread of its own writes the lines. Later calls do nothing; it is never ended.
 void start_log_thread();

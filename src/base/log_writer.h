@@ -1,5 +1,5 @@
-// Lines on their way to a file descriptor that may be slow: a buffer of bounded size and a thread that empties
-// it. write() never waits for the descriptor.
+// Lines on their way to a file descriptor that may be slow: a buffer of bounded size and a thread that
+// empties it. write() never waits for the descriptor.
 //
 // Threads: any; one thread of its own. The destructor writes what is there and waits for that, so whoever
 // ends a writer knows that the descriptor is read (the log's own is never ended).
