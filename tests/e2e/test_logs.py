@@ -74,10 +74,16 @@ def test_what_goes_wrong_at_start_is_an_object_too():
     assert done.returncode == 1 and "/nowhere/at/all" in objects(done.stderr.decode())[-1]["message"]
 
 
+IDLE = re.compile(rb'"event":"stats".*"generation_tokens_per_second":0,"running":0,"waiting":0')
+
+
 def test_figures_come_while_there_is_work_and_stop_when_idle():
     def ask(server):
         assert chat(server, "Tell me a story.", max_tokens=300, ignore_eos=True).status == 200
-        time.sleep(1)  # some intervals of nothing
+        deadline = time.monotonic() + 60
+        while not IDLE.search(server.log):
+            assert server._read(deadline), "no line says that it is idle"
+        time.sleep(0.5)  # some intervals of nothing
 
     lines = [line for line in objects(logged("--log-format", "json", "--log-stats-interval", "0.05", ask=ask))
              if line["event"] == "stats"]
@@ -87,8 +93,7 @@ def test_figures_come_while_there_is_work_and_stop_when_idle():
     assert re.search(r"Engine 000: Avg prompt throughput: [\d.]+ tokens/s, Avg generation throughput: [\d.]+ tokens/s, "
                      r"Running: \d+ reqs, Waiting: \d+ reqs, KV cache usage: [\d.]+%, Prefix cache hit rate: [\d.]+%$",
                      lines[0]["message"])
-    silent = logged("--disable-log-stats", "--log-stats-interval", "0.05", ask=ask)
-    assert "throughput" not in silent
+    assert "throughput" not in logged("--disable-log-stats", "--log-stats-interval", "0.05", ask=some_requests)
 
 
 def test_requests_are_logged_without_their_texts():
