@@ -272,19 +272,20 @@ openai::Usage Reply::usage() const {
 
 void Reply::complete() {
   std::string last = body_->finish(usage());
-  if (asked_.fields.stream) {
-    send(std::move(last));
-    writer_->finish();
-  } else {
-    writer_->respond(200, {{"Content-Type", "application/json"}, {"x-hadal-seed", fmt::format("{}", seed_)}},
-                     std::move(last));
-  }
   std::string reasons;
   for (const Choice& choice : choices_) {
     if (reasons.find(choice.finish_reason) == std::string::npos)
       reasons += (reasons.empty() ? "" : ",") + choice.finish_reason;
   }
-  end(reasons);
+  if (asked_.fields.stream) {
+    send(std::move(last));
+    end(reasons);
+    writer_->finish();
+  } else {
+    end(reasons);
+    writer_->respond(200, {{"Content-Type", "application/json"}, {"x-hadal-seed", fmt::format("{}", seed_)}},
+                     std::move(last));
+  }
 }
 
 void Reply::fail_locked(const openai::ApiError& error) {
@@ -295,11 +296,12 @@ void Reply::fail_locked(const openai::ApiError& error) {
       if (auto held = choice.gather.take()) events += body_->piece(std::move(*held));
     }
     send(events + body_->error(error));
+    end(error.code.value_or("error"));
     writer_->finish();
   } else {
+    end(error.code.value_or("error"));
     respond_error(*writer_, error, asked_.error_form);
   }
-  end(error.code.value_or("error"));
   cancel_all();
 }
 
