@@ -60,6 +60,8 @@ void log_event(LogLevel level, std::string_view event, std::string_view message,
   write_line(formatted(level, event, message, fields));
 }
 
+void log_verbatim(const std::string& text) { write_line(text); }
+
 void start_log_thread() {
   if (g_writer.load() == nullptr) g_writer.store(new LogWriter(STDERR_FILENO, kBufferBytes, lost_line));
 }

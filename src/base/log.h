@@ -48,6 +48,9 @@ inline void log_event(LogLevel level, std::string_view event, std::string_view m
   log_event(level, event, message, std::span(fields.begin(), fields.size()));
 }
 
+/// Text that is no line of the log, such as a server's greeting: as it is, in its place among the lines.
+void log_verbatim(const std::string& text);
+
 /// From now on a thread of its own writes the lines. Later calls do nothing; it is never ended.
 void start_log_thread();
 /// Waits until all that was logged before is written, for at most `limit`. False if some is not.

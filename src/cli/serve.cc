@@ -131,15 +131,15 @@ void announce(const ApiServer& server, const ServeOptions& options) {
               {{"version", kVersion}, {"model", name}, {"address", server.address()}});
     return;
   }
-  flush_log(kLastLines);
-  std::fprintf(stderr, "Hadal %s serves %s at %s\n", kVersion, name.c_str(), server.address().c_str());
+  std::string greeting = fmt::format("Hadal {} serves {} at {}\n", kVersion, name, server.address());
   if (options.uds.empty()) {
-    std::fprintf(stderr,
-                 "\n  curl %s/v1/chat/completions -H 'Content-Type: application/json' \\\n"
-                 "    -d '{\"model\": \"%s\", \"messages\": [{\"role\": \"user\", \"content\": \"What is 17 "
-                 "+ 25?\"}]}'\n\n",
-                 server.address().c_str(), name.c_str());
+    greeting += fmt::format(
+        "\n  curl {}/v1/chat/completions -H 'Content-Type: application/json' \\\n"
+        "    -d '{{\"model\": \"{}\", \"messages\": [{{\"role\": \"user\", \"content\": \"What is 17 "
+        "+ 25?\"}}]}}'\n\n",
+        server.address(), name);
   }
+  log_verbatim(greeting);
 }
 
 int run_server(const ServeOptions& options) {
