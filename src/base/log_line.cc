@@ -48,7 +48,9 @@ const char* name_of(LogLevel level) {
 
 /// Bytes of the UTF-8 character at the beginning of `text`; 0 where there is none.
 size_t character_length(std::string_view text) {
-  const auto byte = [&](size_t at) { return at < text.size() ? static_cast<uint8_t>(text[at]) : 0; };
+  const auto byte = [&](size_t at) -> uint8_t {
+    return at < text.size() ? static_cast<uint8_t>(text[at]) : uint8_t{0};
+  };
   const auto follows = [&](size_t at) { return (byte(at) & 0xC0) == 0x80; };
   const uint8_t lead = byte(0);
   if (lead < 0x80) return 1;

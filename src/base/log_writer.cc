@@ -62,10 +62,12 @@ bool LogWriter::write(std::string_view line) {
 }
 
 bool LogWriter::flush(std::chrono::milliseconds limit) {
-  mutex_.lock();
-  const bool written = changed_.wait_for(mutex_, limit, [this] { return pending_.empty() && !writing_; });
-  mutex_.unlock();
-  return written;
+  const auto until = std::chrono::steady_clock::now() + limit;
+  MutexLock lock(mutex_);
+  while (!pending_.empty() || writing_) {
+    if (changed_.wait_until(mutex_, until) == std::cv_status::timeout) return pending_.empty() && !writing_;
+  }
+  return true;
 }
 
 uint64_t LogWriter::lost() const {
@@ -79,7 +81,7 @@ void LogWriter::run() {
   pthread_sigmask(SIG_BLOCK, &all, nullptr);
   mutex_.lock();
   for (;;) {
-    changed_.wait(mutex_, [this] { return ends_ || !pending_.empty(); });
+    while (!ends_ && pending_.empty()) changed_.wait(mutex_);
     if (pending_.empty()) break;
     std::string batch = std::exchange(pending_, {});
     // told where lines are missing: behind what was there before them
