@@ -20,13 +20,14 @@ PARSERS = {
     "tokenizer": ["src/text/tokenizer_file.cc", "src/text/tokenizer_json.cc", "src/text/tokenizer_config.cc",
                   "src/text/pre_tokenizer.cc", "src/text/pre_tokenizer_oniguruma.cc", "src/text/normalizer.cc"],
     "template": ["src/text/jinja/lexer.cc", "src/text/jinja/parser*.cc", "src/text/jinja/interpreter*.cc"],
-    "request": ["src/openai/request.cc", "src/openai/request_fields.cc", "src/openai/request_messages.cc",
+    "request": ["src/openai/request.cc", "src/openai/request_fields.cc", "src/openai/field_readers*.cc", "src/openai/request_messages.cc",
                 "src/openai/value_readers.cc", "src/openai/json_reader.cc",
                 "src/openai/messages_request.cc", "src/openai/responses_request.cc", "src/openai/converted_parts.cc"],
     "answer": ["src/text/answer/marked_calls.cc", "src/text/answer/dsml_calls.cc"],
     "http": ["src/http/request_reader.cc", "src/http/chunk_decoder.cc"],
     "trace": ["src/lab/traces.cc"],
     "tenants": ["src/server/tenants_file.cc"],
+    "options": ["src/cli/config_file.cc"],
 }
 
 

@@ -14,7 +14,9 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 constexpr int kMaxDepth = 16;
-constexpr size_t kMaxNodes = 10'000;  // aliases could else make a small file large
+constexpr uint64_t kMaxFileBytes = uint64_t{1} << 20;
+constexpr size_t kMaxNodes = 10'000;                 // aliases could else make a small file large,
+constexpr size_t kMaxTextBytes = 2 * kMaxFileBytes;  // also those of a long text
 
 struct DocumentDeleter {
   void operator()(yaml_document_t* document) const {
@@ -50,6 +52,9 @@ class Converter {
       return invalid_argument("line {}: the file is nested too deeply or too large", line_of(node));
     switch (node->type) {
       case YAML_SCALAR_NODE:
+        text_bytes_ += node->data.scalar.length;
+        if (text_bytes_ > kMaxTextBytes)
+          return invalid_argument("line {}: the file's texts are too long together", line_of(node));
         return scalar(*node);
       case YAML_SEQUENCE_NODE:
         return sequence(*node, depth);
@@ -96,7 +101,7 @@ class Converter {
   }
 
   yaml_document_t* document_;
-  size_t nodes_ = 0;
+  size_t nodes_ = 0, text_bytes_ = 0;
 };
 
 std::string text_of(const Json& value) {
@@ -128,8 +133,7 @@ StatusOr<std::vector<ConfigValue>> parse_config(std::string_view text) {
 }
 
 StatusOr<std::vector<ConfigValue>> read_config(const std::string& path) {
-  constexpr uint64_t kMaxBytes = uint64_t{1} << 20;
-  ASSIGN_OR_RETURN(const std::string text, read_file(path, kMaxBytes));
+  ASSIGN_OR_RETURN(const std::string text, read_file(path, kMaxFileBytes));
   auto config = parse_config(text);
   return config.ok() ? config : annotate(config.status(), path);
 }

@@ -1,4 +1,6 @@
 // hadal: one binary, one subcommand a task.
+#include <fcntl.h>
+
 #include <csignal>
 #include <cstdio>
 #include <string>
@@ -51,6 +53,14 @@ int unknown_command(const std::string& typed) {
   return kExitUsage;
 }
 
+/// One that the caller has closed would become the next file or socket's, and the log would be written into
+/// that.
+void open_standard_descriptors() {
+  for (int descriptor = 0; descriptor <= 2; ++descriptor) {
+    if (fcntl(descriptor, F_GETFD) == -1) (void)open("/dev/null", O_RDWR);  // gets the lowest free number
+  }
+}
+
 int run(const Arguments& arguments) {
   if (arguments.empty()) {
     print_help(stderr);
@@ -76,5 +86,6 @@ int run(const Arguments& arguments) {
 
 int main(int argc, char** argv) {
   std::signal(SIGPIPE, SIG_IGN);  // a reader that goes away is an error of that write alone
+  hadal::open_standard_descriptors();
   return hadal::run(hadal::Arguments(argv + 1, argv + argc));
 }

@@ -116,6 +116,9 @@ TEST(ConfigFile, AliasesCannotGrowForEver) {
                         last, last, last, last);
   }
   EXPECT_FALSE(parse_config(bomb).ok());
+  std::string long_text = "a: &a " + std::string(100'000, 'x') + "\nb: [";
+  for (int i = 0; i < 5'000; ++i) long_text += "*a, ";
+  EXPECT_FALSE(parse_config(long_text + "]\n").ok()) << "500 MB";
 }
 
 TEST(ForeignOptions, AreSilentWarnOrRefuse) {
@@ -129,6 +132,7 @@ TEST(ForeignOptions, AreSilentWarnOrRefuse) {
     return std::string(message_of(status));
   };
   EXPECT_EQ(check({"--tensor-parallel-size", "1", "--enable-chunked-prefill", "--tokenizer", "model"}), "");
+  EXPECT_EQ(check({"--disable-log-requests", "--max-log-len", "10", "--no-enable-log-outputs"}), "");
   EXPECT_NE(check({"-tp", "2"}).find("one device"), std::string::npos);
   EXPECT_NE(check({"--tokenizer", "other"}), "");
   EXPECT_NE(check({"--speculative-config", "{}"}), "");

@@ -5,6 +5,7 @@
 #include <filesystem>
 
 #include "base/files.h"
+#include "base/log.h"
 #include "base/version.h"
 #include "cli/commands.h"
 #include "cli/engine_options.h"
@@ -16,7 +17,41 @@
 namespace hadal {
 namespace {
 
-void add_serve_options(OptionTable& table, ServeOptions& options) {
+constexpr double kLongestInterval = 86'400.0;           // seconds
+constexpr std::chrono::milliseconds kLastLines{1'000};  // for the log's reader to take what it says
+
+/// What `hadal serve` needs beside the server's own options.
+struct ServeCommand {
+  ServeOptions options;
+  std::string log_format = "text";
+};
+
+void add_stream_options(OptionTable& table, ServeOptions& options) {
+  table.option("--stream-interval", &options.stream_interval,
+               "tokens in a chunk of a stream; the first is sent at once, the end sends what is left");
+  table.option(
+      "--sse-ping-interval", &options.sse_ping_interval_s,
+      "seconds after which a silent stream sends a ping, which keeps proxies from closing it; 0: never");
+}
+
+void add_log_options(OptionTable& table, ServeCommand& command) {
+  ServeOptions& options = command.options;
+  table.option("--log-format", &command.log_format, "form of the log: text, or one JSON object a line",
+               {"text", "json"});
+  table.option("--disable-uvicorn-access-log,--disable-access-log,!--no-disable-uvicorn-access-log",
+               &options.disable_access_log, "log no line for each request");
+  table.option("--disable-access-log-for-endpoints", &options.quiet_endpoints,
+               "paths by commas that the access log leaves out: /health,/metrics");
+  table.option("--enable-log-requests,!--no-enable-log-requests", &options.enable_log_requests,
+               "log each request's id, parameters and counts of tokens; never texts or token ids");
+  table.option("--disable-log-stats,!--no-disable-log-stats", &options.disable_log_stats,
+               "log no line of figures");
+  table.option("--log-stats-interval", &options.log_stats_interval_s,
+               "seconds between lines of figures; an idle server is silent");
+}
+
+void add_serve_options(OptionTable& table, ServeCommand& command) {
+  ServeOptions& options = command.options;
   table.option("--served-model-name", &options.served_model_names,
                "names that requests may use; default: MODEL as given");
   table.option("--host", &options.host, "address to listen on");
@@ -54,6 +89,8 @@ void add_serve_options(OptionTable& table, ServeOptions& options) {
   add_device_options(table, options.engine);
   add_capacity_options(table, options.engine);
   add_sharing_options(table, options.engine);
+  add_stream_options(table, options);
+  add_log_options(table, command);
   table.option("--max-body-bytes", &options.max_body_bytes, "longest request body");
   table.option("--shutdown-timeout", &options.shutdown_timeout_s,
                "seconds that running requests get after SIGTERM");
@@ -69,30 +106,59 @@ sigset_t block_stop_signals() {
   return signals;
 }
 
-int serve(const ServeOptions& options) {
-  if (options.port < 0 || options.port > 65535) {
-    std::fprintf(stderr, "hadal: --port must lie between 0 and 65535, not %d\n",
-                 static_cast<int>(options.port));
-    return kExitUsage;
+Status check_ranges(const ServeOptions& options) {
+  if (options.port < 0 || options.port > 65535)
+    return invalid_argument("--port must lie between 0 and 65535, not {}", options.port);
+  if (options.shutdown_timeout_s < 0)
+    return invalid_argument("--shutdown-timeout must be 0 or more, not {}", options.shutdown_timeout_s);
+  if (options.stream_interval < 1)
+    return invalid_argument("--stream-interval must be 1 or more, not {}", options.stream_interval);
+  if (!(options.sse_ping_interval_s <= kLongestInterval))
+    return invalid_argument("--sse-ping-interval must be at most {:.0f} s, not {}", kLongestInterval,
+                            options.sse_ping_interval_s);
+  if (!(options.log_stats_interval_s >= 0.001 && options.log_stats_interval_s <= kLongestInterval))
+    return invalid_argument("--log-stats-interval must lie between 0.001 and {:.0f} s, not {}",
+                            kLongestInterval, options.log_stats_interval_s);
+  return OkStatus();
+}
+
+/// Where the server is. What was logged before it stands before it.
+void announce(const ApiServer& server, const ServeOptions& options) {
+  const std::string& name = server.model_names().front();
+  if (log_format() == LogFormat::kJson) {
+    log_event(LogLevel::kInfo, "listening",
+              fmt::format("Hadal {} serves {} at {}", kVersion, name, server.address()),
+              {{"version", kVersion}, {"model", name}, {"address", server.address()}});
+    return;
   }
-  if (options.shutdown_timeout_s < 0) {
-    std::fprintf(stderr, "hadal: --shutdown-timeout must be 0 or more, not %d\n",
-                 static_cast<int>(options.shutdown_timeout_s));
-    return kExitUsage;
+  std::string greeting = fmt::format("Hadal {} serves {} at {}\n", kVersion, name, server.address());
+  if (options.uds.empty()) {
+    greeting += fmt::format(
+        "\n  curl {}/v1/chat/completions -H 'Content-Type: application/json' \\\n"
+        "    -d '{{\"model\": \"{}\", \"messages\": [{{\"role\": \"user\", \"content\": \"What is 17 "
+        "+ 25?\"}}]}}'\n\n",
+        server.address(), name);
   }
+  log_verbatim(greeting);
+}
+
+int run_server(const ServeOptions& options) {
   const sigset_t signals = block_stop_signals();
   auto server = ApiServer::start(options);
   if (!server.ok()) return report(server.status());
-  const std::string& name = (*server)->model_names().front();
-  std::fprintf(stderr, "Hadal %s serves %s at %s\n", kVersion, name.c_str(), (*server)->address().c_str());
-  if (options.uds.empty()) {
-    std::fprintf(stderr,
-                 "\n  curl %s/v1/chat/completions -H 'Content-Type: application/json' \\\n"
-                 "    -d '{\"model\": \"%s\", \"messages\": [{\"role\": \"user\", \"content\": \"What is 17 "
-                 "+ 25?\"}]}'\n\n",
-                 (*server)->address().c_str(), name.c_str());
-  }
+  announce(**server, options);
   return serve_until_end(**server, signals, std::chrono::seconds(options.shutdown_timeout_s));
+}
+
+int serve(const ServeCommand& command) {
+  if (const Status status = check_ranges(command.options); !status.ok()) {
+    report(status);
+    return kExitUsage;
+  }
+  start_log_thread();
+  const int exit_code = run_server(command.options);
+  flush_log(kLastLines);
+  return exit_code;
 }
 
 /// The bundled demo model: beside the source tree that the binary was built in, or under the install prefix.
@@ -128,18 +194,27 @@ std::optional<int> parse_sources(OptionTable& table, const Arguments& arguments)
   return kExitOk;
 }
 
+/// parse_sources() into `command`, and all that is said from then on in the form that it asks for.
+std::optional<int> parse_command(OptionTable& table, const Arguments& arguments,
+                                 const ServeCommand& command) {
+  const auto exit_code = parse_sources(table, arguments);
+  set_log_format(command.log_format == "json" ? LogFormat::kJson : LogFormat::kText);
+  return exit_code;
+}
+
 }  // namespace
 
 int run_serve(const Arguments& arguments) {
-  ServeOptions options;
+  ServeCommand command;
+  ServeOptions& options = command.options;
   ForeignOptions foreign;
   OptionTable table("hadal serve", "Loads a checkpoint and answers the OpenAI API.");
   table.option("--model", &options.engine.model, "the same as MODEL");
   table.optional_positional("MODEL", &options.engine.model,
                             "checkpoint folder, or hub id (org/name) in the local Hugging Face cache");
-  add_serve_options(table, options);
+  add_serve_options(table, command);
   foreign.declare(table);
-  if (const auto exit_code = parse_sources(table, arguments)) return *exit_code;
+  if (const auto exit_code = parse_command(table, arguments, command)) return *exit_code;
   if (options.engine.model.empty()) {
     std::fprintf(stderr, "hadal serve: MODEL is required\nTry hadal serve --help.\n");
     return kExitUsage;
@@ -148,19 +223,19 @@ int run_serve(const Arguments& arguments) {
     report(status);
     return kExitUsage;
   }
-  return serve(options);
+  return serve(command);
 }
 
 int run_up(const Arguments& arguments) {
-  ServeOptions options;
-  options.served_model_names = {"demo"};
+  ServeCommand command;
+  command.options.served_model_names = {"demo"};
   OptionTable table("hadal up", "Serves the bundled demo model with defaults that need nothing else.");
-  add_serve_options(table, options);
-  if (const auto exit_code = parse_sources(table, arguments)) return *exit_code;
+  add_serve_options(table, command);
+  if (const auto exit_code = parse_command(table, arguments, command)) return *exit_code;
   auto model = demo_model();
   if (!model.ok()) return report(model.status());
-  options.engine.model = *model;
-  return serve(options);
+  command.options.engine.model = *model;
+  return serve(command);
 }
 
 }  // namespace hadal

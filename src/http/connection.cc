@@ -229,10 +229,11 @@ void Connection::on_answer_complete() {
 void Connection::end_exchange() {
   const std::shared_ptr<Exchange> exchange = std::exchange(exchange_, nullptr);
   if (core_.options.observer) {
+    const std::string label = exchange->label();
     core_.options.observer({.method = method_, .path = path_, .status = exchange->status(),
                             .bytes_sent = exchange->bytes_sent(),
                             .seconds = std::chrono::duration<double>(now() - exchange_began_).count(),
-                            .client_gone = client_gone_, .peer = &peer_});
+                            .client_gone = client_gone_, .peer = &peer_, .label = label});
   }
   exchange->detach();
   --core_.in_progress;

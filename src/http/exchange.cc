@@ -220,6 +220,16 @@ uint64_t Exchange::bytes_sent() const {
   return sent_;
 }
 
+void Exchange::set_label(std::string label) {
+  MutexLock lock(mutex_);
+  label_ = std::move(label);
+}
+
+std::string Exchange::label() const {
+  MutexLock lock(mutex_);
+  return label_;
+}
+
 void Exchange::client_gone() {
   std::function<void()> callback;
   {

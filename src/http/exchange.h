@@ -42,6 +42,7 @@ class Exchange {
   bool started() const EXCLUDES(mutex_);
   size_t unsent_bytes() const EXCLUDES(mutex_);
   void on_disconnect(std::function<void()> callback) EXCLUDES(mutex_);
+  void set_label(std::string label) EXCLUDES(mutex_);
   /// The last writer went; answers 500 with `body` or cuts the stream if no end was given.
   void abandon(const ErrorBodyMaker& error_body) EXCLUDES(mutex_);
 
@@ -56,6 +57,7 @@ class Exchange {
   bool open_stream() const EXCLUDES(mutex_);
   int status() const EXCLUDES(mutex_);
   uint64_t bytes_sent() const EXCLUDES(mutex_);
+  std::string label() const EXCLUDES(mutex_);
   /// The client hung up: alive() becomes false and the callback runs (on this thread).
   void client_gone() EXCLUDES(mutex_);
   /// The connection lets go; implies that nothing is posted and nothing accepted any more.
@@ -73,6 +75,7 @@ class Exchange {
   std::function<void(Wake)> wake_ GUARDED_BY(mutex_);
   std::function<void()> on_disconnect_ GUARDED_BY(mutex_);
   std::string pending_ GUARDED_BY(mutex_);
+  std::string label_ GUARDED_BY(mutex_);
   size_t in_flight_ GUARDED_BY(mutex_) = 0;
   uint64_t sent_ GUARDED_BY(mutex_) = 0;
   int status_ GUARDED_BY(mutex_) = 0;
@@ -107,6 +110,7 @@ class ResponseWriterImpl final : public ResponseWriter {
   bool started() const override { return exchange_->started(); }
   size_t unsent_bytes() const override { return exchange_->unsent_bytes(); }
   void on_disconnect(std::function<void()> callback) override { exchange_->on_disconnect(std::move(callback)); }
+  void set_label(std::string label) override { exchange_->set_label(std::move(label)); }
   /// As if the last reference had gone: 500, or the stream is cut.
   void fail() { exchange_->abandon(error_body_); }
 

@@ -56,6 +56,8 @@ class ResponseWriter {
   /// `callback` runs once, on an io thread, if the client goes before the answer is complete; at once, on this thread, if it
   /// has gone already. It is dropped, never run, after respond() or finish(). One callback; a later call replaces it.
   virtual void on_disconnect(std::function<void()> callback) = 0;
+  /// What the observer is told as Exchanged::label, such as the request's id. The last one counts.
+  virtual void set_label(std::string label) {}
 };
 
 using Handler = std::function<void(Request request, std::shared_ptr<ResponseWriter> response)>;
@@ -75,6 +77,7 @@ struct Exchanged {
   double seconds = 0;
   bool client_gone = false;
   const PeerInfo* peer = nullptr;
+  std::string_view label;  // see ResponseWriter::set_label()
 };
 
 struct ServerOptions {

@@ -461,18 +461,24 @@ TEST_F(ServerTest, ObserverSeesEveryExchange) {
   options.observer = [&](const Exchanged& done) {
     const std::lock_guard lock(mutex);
     seen.push_back(std::string(done.method) + " " + std::string(done.path) + " " + std::to_string(done.status) +
-                   (done.client_gone ? " gone" : ""));
+                   (done.client_gone ? " gone" : "") + std::string(done.label));
   };
+  router_.add("GET", "/named", [](Request, std::shared_ptr<ResponseWriter> response) {
+    response->set_label(" as one");
+    response->respond(204, {}, "");
+  });
   start(options);
   client().request("GET", "/hello").IgnoreError();
+  client().request("GET", "/named").IgnoreError();
   {
     RawClient raw(port());
     raw.send(get("/hold"));
     ASSERT_TRUE(held_.at(0));
+    held_.at(0)->set_label(" with a name");
   }
-  EXPECT_TRUE(eventually([&] { const std::lock_guard lock(mutex); return seen.size() == 2; }));
+  EXPECT_TRUE(eventually([&] { const std::lock_guard lock(mutex); return seen.size() == 3; }));
   server_->stop(0ms);
-  EXPECT_EQ(seen, (std::vector<std::string>{"GET /hello 200", "GET /hold 0 gone"}));
+  EXPECT_EQ(seen, (std::vector<std::string>{"GET /hello 200", "GET /named 204 as one", "GET /hold 0 gone with a name"}));
 }
 
 }  // namespace

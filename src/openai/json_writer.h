@@ -21,4 +21,15 @@ std::string to_valid_utf8(std::string_view text);
 /// Code points of `text`, an invalid byte counting as one.
 int64_t count_code_points(std::string_view text);
 
+/// [a,b]; `append(i)` writes element i.
+template <typename Append>
+void append_list(size_t count, std::string* out, Append append) {
+  out->push_back('[');
+  for (size_t i = 0; i < count; ++i) {
+    if (i > 0) out->push_back(',');
+    append(i);
+  }
+  out->push_back(']');
+}
+
 }  // namespace hadal::openai

@@ -1,14 +1,17 @@
 #include "server/api_server.h"
 
 #include <algorithm>
+#include <optional>
 #include <thread>
 
 #include "base/log.h"
 #include "http/router.h"
 #include "openai/error.h"
+#include "server/access_log.h"
 #include "server/answer_choice.h"
 #include "server/endpoints.h"
 #include "server/response_headers.h"
+#include "server/stats_log.h"
 #include "server/work_pool.h"
 
 namespace hadal {
@@ -17,6 +20,10 @@ namespace {
 constexpr int kWorkers = 2;
 constexpr size_t kWorkQueue = 4096;
 constexpr std::chrono::milliseconds kIdlePoll{20};
+
+Duration as_duration(double seconds) {
+  return std::chrono::duration_cast<Duration>(std::chrono::duration<double>(seconds));
+}
 
 http::ErrorBody json_error(int status, std::string_view message) {
   return {"application/json", openai::error_for_status(status, message).body()};
@@ -29,11 +36,18 @@ class ApiServerImpl final : public ApiServer {
         service_(std::make_shared<Service>()),
         router_(json_error),
         cors_(options.allowed_origins),
-        pool_(std::make_unique<WorkPool>(kWorkers, kWorkQueue)) {}
+        access_log_(options.quiet_endpoints),
+        pool_(std::make_unique<WorkPool>(kWorkers, kWorkQueue)) {
+    service_->stream_interval = options.stream_interval;
+    service_->ping_interval = as_duration(options.sse_ping_interval_s);
+    service_->log_requests = options.enable_log_requests;
+    service_->timers = std::make_shared<Timers>();
+  }
   ~ApiServerImpl() override {
     shut_down(std::chrono::milliseconds(0));
     http_.reset();
     pool_.reset();  // what is queued there is still submitted
+    service_->timers->stop();
     // The engine goes before what its requests hold: a sink that its thread drops last would else take the
     // service with it, and a thread cannot join itself. Sinks may ask the engine until it is gone.
     std::unique_ptr<Engine>& engine = service_->loaded.engine;
@@ -80,6 +94,7 @@ class ApiServerImpl final : public ApiServer {
 
   Status listen() {
     add_routes();
+    if (!options_.disable_log_stats) begin_stats();
     http::ServerOptions http;
     http.host = options_.uds.empty() ? options_.host : "";
     http.port = static_cast<uint16_t>(options_.port);
@@ -88,6 +103,7 @@ class ApiServerImpl final : public ApiServer {
     http.error_body = json_error;
     http.observer = [this](const http::Exchanged& exchanged) {
       service_->metrics->on_http(exchanged, router_.knows(exchanged.path));
+      if (!options_.disable_access_log) access_log_.on_http(exchanged);
     };
     ASSIGN_OR_RETURN(http_,
                      http::Server::create(std::move(http), [this](http::Request request, WriterPtr writer) {
@@ -135,6 +151,19 @@ class ApiServerImpl final : public ApiServer {
         service_->model_names.front(), MetricSizes{loaded.max_model_len, options_.engine.kv_cache_metrics});
   }
 
+  void begin_stats() {
+    stats_log_.emplace(service_->loaded.engine->stats(), Clock::real().now());
+    service_->timers->at(Clock::real().now() + as_duration(options_.log_stats_interval_s),
+                         [this] { say_stats(); });
+  }
+
+  /// On the timers' thread, which is stopped before this goes.
+  void say_stats() {
+    const MonotonicTime now = Clock::real().now();
+    if (const auto line = stats_log_->next(service_->loaded.engine->stats(), now)) log_stats(*line);
+    service_->timers->at(now + as_duration(options_.log_stats_interval_s), [this] { say_stats(); });
+  }
+
   void add_routes() {
     for (const EndpointRow& row : endpoint_table()) {
       router_.add(row.method, row.path, [this, &row](http::Request request, WriterPtr writer) {
@@ -149,6 +178,7 @@ class ApiServerImpl final : public ApiServer {
   void serve(http::Request request, WriterPtr writer) const {
     http::Headers fields{{"X-Request-Id", request_id_of(request)}};
     request.headers.set("X-Request-Id", fields.fields().front().second);
+    writer->set_label(fields.fields().front().second);
     cors_.add_headers(request, fields);
     writer = with_headers(std::move(writer), std::move(fields));
     if (cors_.answer_preflight(request, *writer)) return;
@@ -159,6 +189,8 @@ class ApiServerImpl final : public ApiServer {
   std::shared_ptr<Service> service_;
   http::Router router_;
   const Cors cors_;
+  const AccessLog access_log_;
+  std::optional<StatsLog> stats_log_;  // the timers' thread's, once that has its first call
   std::unique_ptr<WorkPool> pool_;
   std::unique_ptr<http::Server> http_;
 };

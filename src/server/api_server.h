@@ -24,11 +24,11 @@ struct ServeOptions {
   EngineConfig engine;
   std::string host = "127.0.0.1";
   int32_t port = 8000;
-  std::string uds;                              // a Unix socket in place of TCP
-  std::string trusted_hop_secret_file;          // see server/request_origin.h
-  std::vector<std::string> api_keys;            // see server/access.h; default: the environment's
-  std::string admin_api_key;                    // the same
-  std::vector<std::string> allowed_origins;     // CORS; "*": all
+  std::string uds;                           // a Unix socket in place of TCP
+  std::string trusted_hop_secret_file;       // see server/request_origin.h
+  std::vector<std::string> api_keys;         // see server/access.h; default: the environment's
+  std::string admin_api_key;                 // the same
+  std::vector<std::string> allowed_origins;  // CORS; "*": all
   std::string reasoning_parser =
       "auto";  // auto: by the checkpoint; none, or a name of text/reasoning_parser.h
   std::string tool_call_parser =
@@ -37,6 +37,13 @@ struct ServeOptions {
   std::string default_chat_template_kwargs;     // a JSON object, under a request's own; empty: none
   bool trust_request_chat_template = false;     // a request may bring its own
   std::vector<std::string> served_model_names;  // default: MODEL as given
+  double sse_ping_interval_s = 15.0;            // of a silent stream; 0 or less: no pings
+  int32_t stream_interval = 1;                  // tokens in a chunk of a stream, but the first
+  bool disable_access_log = false;              // docs/logs.md has the four logs
+  std::string quiet_endpoints;                  // paths by commas that the access log leaves out
+  bool enable_log_requests = false;
+  bool disable_log_stats = false;
+  double log_stats_interval_s = 10.0;
   int64_t max_body_bytes = 32 << 20;
   int32_t shutdown_timeout_s = 30;
 };

@@ -70,6 +70,11 @@ is answered 403. 401 is a key that is missing or wrong.
 **Request ids.** `X-Request-Id` of a request (1 to 128 printable ASCII characters) comes back in the answer and is the id
 of the answer behind its prefix (`chatcmpl-...`); without one an id is drawn.
 
+**Streams.** The first token goes out at once, then `--stream-interval` tokens a chunk, at the end what is left. A stream that
+has been silent for `--sse-ping-interval` seconds (15; 0: never), in a long prefill or a queue, sends a ping, so that proxies keep it
+open: the comment `: ping`, in `/v1/messages` the event `ping`. Clients skip both. Such a stream has begun with status 200;
+what goes wrong after it comes as the stream's error.
+
 **Tool calls.** A request's `tools` are written into the prompt by the checkpoint's template or encoder, or, where its
 template knows no tools (V3, V3.1 as published), by the words of the model's card. Calls are parsed back in the format
 that the template writes; `--tool-call-parser` names another, `none` leaves them in the text, as does

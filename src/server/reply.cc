@@ -4,6 +4,9 @@
 #include <cmath>
 #include <functional>
 
+#include "http/sse.h"
+#include "server/request_log.h"
+
 namespace hadal {
 namespace {
 
@@ -22,7 +25,11 @@ class PromptSink final : public OutputSink {
 
 Reply::Reply(Submission submission, const openai::ResponseMeta& meta, uint64_t seed,
              std::shared_ptr<const Service> service, std::shared_ptr<http::ResponseWriter> writer)
-    : asked_(std::move(submission)), seed_(seed), service_(std::move(service)), writer_(std::move(writer)) {
+    : asked_(std::move(submission)),
+      seed_(seed),
+      service_(std::move(service)),
+      writer_(std::move(writer)),
+      id_(meta.id) {
   const auto count = asked_.prompts.size() * static_cast<size_t>(asked_.fields.n);
   MutexLock lock(mutex_);
   unfinished_ = count;
@@ -52,8 +59,16 @@ void Reply::fail(const openai::ApiError& error) {
 
 void Reply::client_gone() {
   MutexLock lock(mutex_);
-  over_ = true;
+  end("client_gone");
   cancel_all();
+}
+
+std::optional<MonotonicTime> Reply::keep_open(MonotonicTime now, Duration interval) {
+  MutexLock lock(mutex_);
+  if (over_ || !writer_->alive()) return std::nullopt;
+  if (now < last_sent_ + interval) return last_sent_ + interval;
+  if (writer_->unsent_bytes() == 0) send(body_->ping());
+  return now + interval;
 }
 
 /// What ended the request before its answer was complete. 503 where another try may help at once, 500 where
@@ -97,12 +112,23 @@ void Reply::deliver_locked(size_t index, size_t prompt, RequestOutput& output) {
   if (first_choice && !choice.begun) cached_tokens_ += output.cached_tokens;
   choice.output_tokens = asked_.prompt_only ? 0 : output.output_tokens;
   const bool last = output.finish != FinishReason::kNone;
-  std::string events = body_->piece(make_piece(choice, index, prompt, output));
+  const size_t tokens = output.tokens.size();
+  ReplyPiece piece = make_piece(choice, index, prompt, output);
+  if (last) choice.finish_reason = piece.finish_reason;
+  std::string events = write_piece(choice, std::move(piece), tokens);
   choice.begun = true;
   if (asked_.fields.stream) send(std::move(events));
   if (!last || over_) return;
   choice.finished = true;
   if (--unfinished_ == 0) complete();
+}
+
+std::string Reply::write_piece(Choice& choice, ReplyPiece piece, size_t tokens) {
+  if (!asked_.fields.stream || service_->stream_interval <= 1) return body_->piece(std::move(piece));
+  std::string events;
+  for (ReplyPiece& ready : choice.gather.add(std::move(piece), tokens, service_->stream_interval))
+    events += body_->piece(std::move(ready));
+  return events;
 }
 
 /// As vLLM: the stop string, or the id of a stop token that was asked for; nothing for the model's own end.
@@ -212,14 +238,23 @@ std::vector<openai::PositionLogprobs> Reply::prompt_positions(size_t prompt) con
 void Reply::send(std::string events) {
   if (!stream_started_) {
     stream_started_ = true;
-    writer_->start_stream(200, {{"Content-Type", "text/event-stream; charset=utf-8"},
-                                {"Cache-Control", "no-cache"},
-                                {"x-hadal-seed", fmt::format("{}", seed_)}});
+    http::Headers headers = http::sse_headers();
+    headers.add("x-hadal-seed", fmt::format("{}", seed_));
+    writer_->start_stream(200, std::move(headers));
   }
-  if (!events.empty() && !writer_->write(events)) {
-    over_ = true;
-    cancel_all();
-  }
+  if (events.empty()) return;
+  last_sent_ = Clock::real().now();
+  if (writer_->write(events)) return;
+  end("client_gone");
+  cancel_all();
+}
+
+/// Once: later reasons do not count.
+void Reply::end(std::string_view reason) {
+  if (over_) return;
+  over_ = true;
+  if (service_->log_requests)
+    log_request_end(id_, reason, usage(), seconds_between(began_, Clock::real().now()));
 }
 
 openai::Usage Reply::usage() const {
@@ -236,26 +271,37 @@ openai::Usage Reply::usage() const {
 }
 
 void Reply::complete() {
-  std::string end = body_->finish(usage());
-  over_ = true;
+  std::string last = body_->finish(usage());
+  std::string reasons;
+  for (const Choice& choice : choices_) {
+    if (reasons.find(choice.finish_reason) == std::string::npos)
+      reasons += (reasons.empty() ? "" : ",") + choice.finish_reason;
+  }
   if (asked_.fields.stream) {
-    send(std::move(end));
+    send(std::move(last));
+    end(reasons);
     writer_->finish();
   } else {
+    end(reasons);
     writer_->respond(200, {{"Content-Type", "application/json"}, {"x-hadal-seed", fmt::format("{}", seed_)}},
-                     std::move(end));
+                     std::move(last));
   }
 }
 
 void Reply::fail_locked(const openai::ApiError& error) {
   if (over_) return;
   if (stream_started_) {
-    send(body_->error(error));
+    std::string events;
+    for (Choice& choice : choices_) {
+      if (auto held = choice.gather.take()) events += body_->piece(std::move(*held));
+    }
+    send(events + body_->error(error));
+    end(error.code.value_or("error"));
     writer_->finish();
   } else {
+    end(error.code.value_or("error"));
     respond_error(*writer_, error, asked_.error_form);
   }
-  over_ = true;
   cancel_all();
 }
 

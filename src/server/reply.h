@@ -4,17 +4,23 @@
 //
 // Threads: outputs arrive on the engine's thread, submission happens on a worker, the client may vanish on an
 // io thread; everything is behind one mutex and nothing blocks. The answer begins (status line and all) with
-// the first output, so that a request which the engine refuses still gets its proper status.
+// the first output, so that a request which the engine refuses still gets its proper status. A stream that
+// has nothing to say for a while begins with a ping instead: what goes wrong later is then an event of the
+// stream.
 #pragma once
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
+#include "base/clock.h"
 #include "base/mutex.h"
 #include "engine/engine.h"
 #include "http/server.h"
+#include "server/piece_gather.h"
 #include "server/reply_writer.h"
 #include "server/service.h"
 #include "server/submission.h"
@@ -36,10 +42,15 @@ class Reply : public std::enable_shared_from_this<Reply> {
   void fail(const openai::ApiError& error) EXCLUDES(mutex_);
   /// The client hung up.
   void client_gone() EXCLUDES(mutex_);
+  /// Sends a ping if the stream has been silent for `interval` and its client has read what there was. When
+  /// to ask again; nullopt once the answer is over.
+  std::optional<MonotonicTime> keep_open(MonotonicTime now, Duration interval) EXCLUDES(mutex_);
 
  private:
   struct Choice {
     std::unique_ptr<AnswerParser> parser;  // null: the text is the answer
+    PieceGather gather;                    // --stream-interval
+    std::string finish_reason;
     int32_t output_tokens = 0;
     int32_t reasoning_tokens = 0;
     bool begun = false;
@@ -49,6 +60,7 @@ class Reply : public std::enable_shared_from_this<Reply> {
 
   void deliver(size_t prompt, RequestOutput output) EXCLUDES(mutex_);
   void deliver_locked(size_t index, size_t prompt, RequestOutput& output) REQUIRES(mutex_);
+  std::string write_piece(Choice& choice, ReplyPiece piece, size_t tokens) REQUIRES(mutex_);
   ReplyPiece make_piece(Choice& choice, size_t index, size_t prompt, RequestOutput& output) REQUIRES(mutex_);
   void begin_piece(size_t prompt, ReplyPiece& piece) REQUIRES(mutex_);
   void add_text(Choice& choice, const RequestOutput& output, ReplyPiece& piece) const;
@@ -59,6 +71,7 @@ class Reply : public std::enable_shared_from_this<Reply> {
   openai::StopReason stop_reason_of(const RequestOutput& output) const;
   void send(std::string events) REQUIRES(mutex_);
   void complete() REQUIRES(mutex_);
+  void end(std::string_view reason) REQUIRES(mutex_);
   void fail_locked(const openai::ApiError& error) REQUIRES(mutex_);
   openai::ApiError error_of(const RequestOutput& output) const;
   void cancel_all() REQUIRES(mutex_);
@@ -68,7 +81,10 @@ class Reply : public std::enable_shared_from_this<Reply> {
   const uint64_t seed_;
   const std::shared_ptr<const Service> service_;
   const std::shared_ptr<http::ResponseWriter> writer_;
+  const std::string id_;
+  const MonotonicTime began_ = Clock::real().now();
   Mutex mutex_;
+  MonotonicTime last_sent_ GUARDED_BY(mutex_) = began_;
   std::unique_ptr<ReplyWriter> body_ GUARDED_BY(mutex_);
   std::vector<Choice> choices_ GUARDED_BY(mutex_);
   std::vector<RequestId> requests_ GUARDED_BY(mutex_);

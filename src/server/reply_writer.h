@@ -43,6 +43,8 @@ class ReplyWriter {
   virtual std::string piece(ReplyPiece piece) = 0;
   /// The end: last events, or the whole body.
   virtual std::string finish(const openai::Usage& usage) = 0;
+  /// What keeps a silent stream open: a comment, which clients skip.
+  virtual std::string ping() const { return ": ping\n\n"; }
   /// The end of a stream that broke.
   virtual std::string error(const openai::ApiError& error);
 };

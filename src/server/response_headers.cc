@@ -27,6 +27,7 @@ class HeaderWriter final : public http::ResponseWriter {
   bool started() const override { return inner_->started(); }
   size_t unsent_bytes() const override { return inner_->unsent_bytes(); }
   void on_disconnect(std::function<void()> callback) override { inner_->on_disconnect(std::move(callback)); }
+  void set_label(std::string label) override { inner_->set_label(std::move(label)); }
 
  private:
   http::Headers merged(http::Headers headers) const {

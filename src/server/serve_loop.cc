@@ -2,8 +2,6 @@
 
 #include <unistd.h>
 
-#include <cstdio>
-
 #include "base/log.h"
 
 namespace hadal {
@@ -11,6 +9,7 @@ namespace {
 
 constexpr long kHealthPollNs = 100'000'000;
 constexpr std::chrono::milliseconds kLastWords{1'500};  // for clients to take the errors
+constexpr std::chrono::milliseconds kLastLines{1'000};  // for the log's reader to take what it says
 
 /// The signal, or 0 when the engine died first.
 int wait_for_signal(const ApiServer& server, const sigset_t& signals) {
@@ -25,7 +24,7 @@ int wait_for_signal(const ApiServer& server, const sigset_t& signals) {
 [[noreturn]] void end_after_death(ApiServer& server) {
   log_error("the engine died: {}; the server ends", message_of(server.engine_health()));
   server.give_up(kLastWords);
-  std::fflush(nullptr);
+  flush_log(kLastLines);
   _exit(1);
 }
 

@@ -14,6 +14,7 @@
 #include "server/engine_loader.h"
 #include "server/metrics.h"
 #include "server/request_origin.h"
+#include "server/timers.h"
 #include "text/answer/tool_parser.h"
 #include "text/reasoning_parser.h"
 
@@ -32,6 +33,10 @@ struct Service {
   HopTrust trust;
   AccessControl access;
   std::atomic<bool> draining{false};
+  int32_t stream_interval = 1;                // tokens in a chunk
+  Duration ping_interval = Duration::zero();  // of silent streams; 0: no pings
+  bool log_requests = false;
+  std::shared_ptr<Timers> timers;  // stopped before the engine goes
 
   bool serves(std::string_view model) const;  // an empty name means the first
   /// Not ok while draining or after the engine's death.

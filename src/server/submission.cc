@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "server/reply.h"
+#include "server/request_log.h"
 
 namespace hadal {
 namespace {
@@ -110,6 +111,16 @@ std::string answer_id(const Submission& submission) {
   return given.empty() ? openai::make_id(submission.id_prefix) : submission.id_prefix + given;
 }
 
+/// Pings while the stream is silent. A timer holds the reply only while it looks at it.
+void watch_silence(Timers& timers, Duration interval, std::weak_ptr<Reply> reply, MonotonicTime due) {
+  timers.at(due, [&timers, interval, reply = std::move(reply)] {
+    const std::shared_ptr<Reply> alive = reply.lock();
+    if (alive == nullptr) return;
+    if (const auto next = alive->keep_open(Clock::real().now(), interval))
+      watch_silence(timers, interval, reply, *next);
+  });
+}
+
 }  // namespace
 
 void truncate_prompt(const Service& service, const openai::CommonRequest& fields,
@@ -138,8 +149,13 @@ void submit_to_engine(const std::shared_ptr<const Service>& service, Submission 
   const openai::ResponseMeta meta{.id = answer_id(submission),
                                   .created = static_cast<int64_t>(Clock::real().unix_seconds()),
                                   .model = submission.model};
+  if (service->log_requests) log_request(submission, meta.id, requests.front());
+  const bool pings = submission.fields.stream && service->ping_interval > Duration::zero();
   auto reply =
       std::make_shared<Reply>(std::move(submission), meta, requests.front().sampling.seed, service, writer);
+  if (pings)
+    watch_silence(*service->timers, service->ping_interval, reply,
+                  Clock::real().now() + service->ping_interval);
   writer->on_disconnect([weak = std::weak_ptr<Reply>(reply)] {
     if (auto alive = weak.lock()) alive->client_gone();
   });

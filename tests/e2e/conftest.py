@@ -27,7 +27,7 @@ class Running:
         deadline = time.monotonic() + 60
         while self.address is None:
             line = self._read(deadline)
-            found = re.search(rb"serves \S+ at (\S+)\n", self.log)
+            found = re.search(rb'serves \S+ at ([^\s"]+)["\n]', self.log)  # a line of text, or of JSON
             if found:
                 self.address = found.group(1).decode()
             elif not line:

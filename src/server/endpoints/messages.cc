@@ -66,6 +66,8 @@ class MessagesWriter final : public ReplyWriter {
     return std::exchange(events_, {});
   }
 
+  std::string ping() const override { return "event: ping\ndata: {\"type\": \"ping\"}\n\n"; }
+
   std::string error(const openai::ApiError& error) override {
     return "event: error\ndata: " + openai::anthropic_error_body(error) + "\n\n";
   }

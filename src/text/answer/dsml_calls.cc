@@ -14,8 +14,7 @@
 #include <optional>
 #include <utility>
 
-#include "text/answer/text_scanner.h"
-#include "text/answer/tool_parser.h"
+#include "text/answer/scanned_calls.h"
 
 namespace hadal {
 namespace {
@@ -71,40 +70,26 @@ std::string escaped(std::string_view text) {
   return out;
 }
 
-class DsmlCalls final : public ToolCallParser {
+class DsmlCalls final : public ScannedCalls {
  public:
   explicit DsmlCalls(std::string_view block)
       : open_("<｜DSML｜" + std::string(block) + ">"),
         spaced_open_("\n\n" + open_),
         close_("</｜DSML｜" + std::string(block) + ">") {}
 
-  ToolDelta push(std::string_view text) override {
-    scanner_.add(text);
-    ToolDelta delta;
-    while (step(delta, false)) {
-    }
-    return delta;
-  }
+ private:
+  enum class State : uint8_t { kContent, kBlock, kCall, kTextValue, kJsonValue };
 
-  ToolDelta flush() override {
-    ToolDelta delta;
-    while (step(delta, true)) {
-    }
-    if (state_ == State::kText || state_ == State::kJson) {
+  void finish(ToolDelta& delta) override {
+    if (state_ == State::kTextValue || state_ == State::kJsonValue) {
       const std::string text = scanner_.take_all();
-      if (!repeated_) add(delta, state_ == State::kText ? escaped(text) : text);
+      if (!repeated_) add_arguments(delta, state_ == State::kTextValue ? escaped(text) : text);
     } else {
       delta.content += scanner_.take_all();
     }
-    return delta;
   }
 
- private:
-  enum class State : uint8_t { kContent, kBlock, kCall, kText, kJson };
-  using Match = TextScanner::Match;
-
-  /// False when nothing more is settled.
-  bool step(ToolDelta& delta, bool at_end) {
+  bool step(ToolDelta& delta, bool at_end) override {
     switch (state_) {
       case State::kContent:
         return content(delta);
@@ -112,19 +97,16 @@ class DsmlCalls final : public ToolCallParser {
         return block(delta, at_end);
       case State::kCall:
         return call(delta, at_end);
-      case State::kText:
+      case State::kTextValue:
         return text_value(delta);
-      case State::kJson:
+      case State::kJsonValue:
         return json_value(delta);
     }
     return false;
   }
 
   bool content(ToolDelta& delta) {
-    const auto found = scanner_.find({spaced_open_, open_});
-    delta.content += scanner_.take(found.before);
-    if (found.mark.empty()) return false;
-    scanner_.skip(found.mark.size());
+    if (!content_until({spaced_open_, open_}, delta)) return false;
     state_ = State::kBlock;
     return true;
   }
@@ -140,7 +122,7 @@ class DsmlCalls final : public ToolCallParser {
       state_ = State::kContent;
       return true;
     }
-    if (invoke == Match::kYes) return begin_call(delta, at_end);
+    if (invoke == Match::kYes) return read_invoke(delta, at_end);
     if (!at_end && (invoke == Match::kMaybe || end == Match::kMaybe)) return false;
     return out_of_form(delta);
   }
@@ -153,7 +135,7 @@ class DsmlCalls final : public ToolCallParser {
     const Match block_end = scanner_.begins_with(close_);
     if (end == Match::kYes || block_end == Match::kYes) {
       if (end == Match::kYes) scanner_.skip(kInvokeEnd.size());
-      add(delta, "}");
+      add_arguments(delta, "}");
       state_ = State::kBlock;
       return true;
     }
@@ -164,11 +146,11 @@ class DsmlCalls final : public ToolCallParser {
     return true;
   }
 
-  bool begin_call(ToolDelta& delta, bool at_end) {
+  bool read_invoke(ToolDelta& delta, bool at_end) {
     const auto head = attribute(kInvoke, {kNameClose}, at_end);
     if (head.state == Head::kWait) return false;
     if (head.state == Head::kBroken || head.name.empty()) return out_of_form(delta);
-    delta.calls.push_back({++index_, head.name, "{"});
+    begin_call(delta, head.name, "{");
     scanner_.skip(head.size);
     state_ = State::kCall;
     names_.clear();
@@ -183,11 +165,11 @@ class DsmlCalls final : public ToolCallParser {
       return true;
     }
     scanner_.skip(head.size);
-    state_ = head.close == kText ? State::kText : State::kJson;
+    state_ = head.close == kText ? State::kTextValue : State::kJsonValue;
     repeated_ = std::find(names_.begin(), names_.end(), head.name) != names_.end();
     if (repeated_) return true;  // the first one counts: no key twice in an object
-    add(delta,
-        (names_.empty() ? "\"" : ", \"") + escaped(head.name) + (state_ == State::kText ? "\": \"" : "\": "));
+    add_arguments(delta, (names_.empty() ? "\"" : ", \"") + escaped(head.name) +
+                             (state_ == State::kTextValue ? "\": \"" : "\": "));
     names_.push_back(head.name);
     return true;
   }
@@ -226,10 +208,10 @@ class DsmlCalls final : public ToolCallParser {
   bool text_value(ToolDelta& delta) {
     const auto found = scanner_.find({kParameterEnd, kInvokeEnd, close_});
     const std::string text = scanner_.take(found.before);
-    if (!repeated_) add(delta, escaped(text));
+    if (!repeated_) add_arguments(delta, escaped(text));
     if (found.mark.empty()) return false;
     end_value(found.mark);
-    if (!repeated_) add(delta, "\"");
+    if (!repeated_) add_arguments(delta, "\"");
     return true;
   }
 
@@ -239,7 +221,7 @@ class DsmlCalls final : public ToolCallParser {
     const std::string text = scanner_.take(found.before);
     end_value(found.mark);
     if (repeated_) return true;
-    add(delta, nlohmann::json::accept(text) ? text : "\"" + escaped(text) + "\"");
+    add_arguments(delta, nlohmann::json::accept(text) ? text : "\"" + escaped(text) + "\"");
     return true;
   }
 
@@ -255,19 +237,8 @@ class DsmlCalls final : public ToolCallParser {
     return true;
   }
 
-  void add(ToolDelta& delta, std::string text) {
-    if (text.empty()) return;
-    if (!delta.calls.empty() && delta.calls.back().index == index_) {
-      delta.calls.back().arguments += text;
-    } else {
-      delta.calls.push_back({index_, {}, std::move(text)});
-    }
-  }
-
   const std::string open_, spaced_open_, close_;
-  TextScanner scanner_;
   State state_ = State::kContent;
-  int32_t index_ = -1;
   std::vector<std::string> names_;  // of the call's parameters so far
   bool repeated_ = false;           // the value that is read belongs to a name that was there
 };

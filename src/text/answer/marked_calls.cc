@@ -8,8 +8,7 @@
 #include <cctype>
 #include <utility>
 
-#include "text/answer/text_scanner.h"
-#include "text/answer/tool_parser.h"
+#include "text/answer/scanned_calls.h"
 
 namespace hadal {
 namespace {
@@ -31,36 +30,23 @@ std::string_view trimmed(std::string_view text) {
 
 enum class Fenced : uint8_t { kNo, kYes };
 
-class MarkedCalls final : public ToolCallParser {
+class MarkedCalls final : public ScannedCalls {
  public:
   explicit MarkedCalls(Fenced fenced) : fenced_(fenced) {}
 
-  ToolDelta push(std::string_view text) override {
-    scanner_.add(text);
-    ToolDelta delta;
-    while (step(delta, false)) {
-    }
-    return delta;
-  }
+ private:
+  enum class State : uint8_t { kContent, kBetween, kHead, kFenceLine, kArguments };
 
-  ToolDelta flush() override {
-    ToolDelta delta;
-    while (step(delta, true)) {
-    }
+  void finish(ToolDelta& delta) override {
     if (state_ == State::kHead) delta.content += kCallBegin;
     if (state_ == State::kArguments) {
       end_arguments(delta, scanner_.take_all());
     } else {
       delta.content += scanner_.take_all();
     }
-    return delta;
   }
 
- private:
-  enum class State : uint8_t { kContent, kBetween, kHead, kFence, kArguments };
-
-  /// False when nothing more is settled.
-  bool step(ToolDelta& delta, bool at_end) {
+  bool step(ToolDelta& delta, bool at_end) override {
     switch (state_) {
       case State::kContent:
         return content(delta);
@@ -68,7 +54,7 @@ class MarkedCalls final : public ToolCallParser {
         return between(delta, at_end);
       case State::kHead:
         return head(delta);
-      case State::kFence:
+      case State::kFenceLine:
         return fence(at_end);
       case State::kArguments:
         return arguments(delta);
@@ -77,10 +63,7 @@ class MarkedCalls final : public ToolCallParser {
   }
 
   bool content(ToolDelta& delta) {
-    const auto found = scanner_.find({kCallsBegin});
-    delta.content += scanner_.take(found.before);
-    if (found.mark.empty()) return false;
-    scanner_.skip(kCallsBegin.size());
+    if (!content_until({kCallsBegin}, delta)) return false;
     state_ = State::kBetween;
     return true;
   }
@@ -88,7 +71,6 @@ class MarkedCalls final : public ToolCallParser {
   bool between(ToolDelta& delta, bool at_end) {
     scanner_.skip_blanks();
     if (scanner_.empty()) return false;
-    using Match = TextScanner::Match;
     const Match begin = scanner_.begins_with(kCallBegin);
     const Match end = scanner_.begins_with(kCallsEnd);
     if (begin == Match::kYes) {
@@ -128,9 +110,9 @@ class MarkedCalls final : public ToolCallParser {
       return true;
     }
     if (end == kNone) return false;
-    delta.calls.push_back({++index_, std::string(name), {}});
+    begin_call(delta, std::string(name));
     scanner_.skip(next);
-    state_ = fenced_ == Fenced::kYes ? State::kFence : State::kArguments;
+    state_ = fenced_ == Fenced::kYes ? State::kFenceLine : State::kArguments;
     begun_ = has_fence_ = false;
     return true;
   }
@@ -140,8 +122,8 @@ class MarkedCalls final : public ToolCallParser {
     constexpr size_t kLongestLine = 16;
     scanner_.skip_blanks();
     const auto match = scanner_.begins_with(kFence);
-    if (match == TextScanner::Match::kMaybe && !at_end) return false;
-    has_fence_ = match == TextScanner::Match::kYes;
+    if (match == Match::kMaybe && !at_end) return false;
+    has_fence_ = match == Match::kYes;
     if (has_fence_) {
       const std::string_view line = scanner_.rest().substr(0, kLongestLine);
       if (line.find('\n') == std::string_view::npos && line.size() < kLongestLine && !at_end) return false;
@@ -166,6 +148,7 @@ class MarkedCalls final : public ToolCallParser {
     const std::string_view sure = scanner_.rest().substr(0, found.before);
     const size_t last = sure.find_last_not_of(has_fence_ ? " \t\r\n`" : kBlanks);
     if (last == std::string_view::npos) return false;
+    begun_ = true;
     add_arguments(delta, scanner_.take(last + 1));
     return false;
   }
@@ -180,20 +163,8 @@ class MarkedCalls final : public ToolCallParser {
     add_arguments(delta, std::move(text));
   }
 
-  void add_arguments(ToolDelta& delta, std::string text) {
-    if (text.empty()) return;
-    begun_ = true;
-    if (!delta.calls.empty() && delta.calls.back().index == index_) {
-      delta.calls.back().arguments += text;
-    } else {
-      delta.calls.push_back({index_, {}, std::move(text)});
-    }
-  }
-
   const Fenced fenced_;
-  TextScanner scanner_;
   State state_ = State::kContent;
-  int32_t index_ = -1;
   bool begun_ = false;      // some of the arguments came
   bool has_fence_ = false;  // they began with one
 };
