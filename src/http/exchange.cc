@@ -142,7 +142,7 @@ void Exchange::abandon(const ErrorBodyMaker& error_body) {
     if (finished_ || !accepts_locked()) return;
     dropped_callback = std::move(on_disconnect_);
     on_disconnect_ = nullptr;
-    if (started_) {
+    if (started_ || gone_) {  // who has gone is owed no answer, and its request did not fail
       drop_locked();
       return;
     }

@@ -42,7 +42,7 @@ class Exchange {
   bool started() const EXCLUDES(mutex_);
   size_t unsent_bytes() const EXCLUDES(mutex_);
   void on_disconnect(std::function<void()> callback) EXCLUDES(mutex_);
-  /// The last writer went; answers 500 with `body` or cuts the stream if no end was given.
+  /// The last writer went; answers 500 or cuts the stream if no end was given. A client that has gone is cut off without an answer.
   void abandon(const ErrorBodyMaker& error_body) EXCLUDES(mutex_);
 
   // connection's side, io thread
