@@ -1,4 +1,7 @@
 // hadal serve MODEL and hadal up.
+#include <sys/resource.h>
+
+#include <algorithm>
 #include <chrono>
 #include <csignal>
 #include <cstdio>
@@ -16,12 +19,44 @@
 namespace hadal {
 namespace {
 
+void add_tls_options(OptionTable& table, ServeOptions& options) {
+  table.option("--ssl-certfile", &options.tls.certificate_file,
+               "PEM file with the server's certificate and its chain: the TCP port then speaks TLS");
+  table.option("--ssl-keyfile", &options.tls.key_file, "PEM file with its private key; default: in --ssl-certfile");
+  table.option("--ssl-ca-certs", &options.tls.client_ca_file, "PEM file of authorities that sign clients' certificates");
+  table.option("--ssl-cert-reqs", &options.ssl_cert_reqs,
+               "certificates of clients: 0 are not asked for, 1 are checked where one comes, 2 are required");
+  table.option("--enable-ssl-refresh", &options.tls.refresh,
+               "take a new certificate for new connections when the files change");
+}
+
+Status read_tls_options(ServeOptions& options) {
+  using Wanted = http::TlsOptions::ClientCertificates;
+  if (options.ssl_cert_reqs < 0 || options.ssl_cert_reqs > 2) {
+    return invalid_argument("--ssl-cert-reqs must be 0, 1 or 2, not {}", options.ssl_cert_reqs);
+  }
+  options.tls.client_certificates = static_cast<Wanted>(options.ssl_cert_reqs);
+  if (options.tls.certificate_file.empty()) {
+    if (!options.tls.key_file.empty()) return invalid_argument("--ssl-keyfile needs --ssl-certfile");
+    if (!options.tls.client_ca_file.empty() || options.ssl_cert_reqs > 0 || options.tls.refresh) {
+      return invalid_argument("--ssl-ca-certs, --ssl-cert-reqs and --enable-ssl-refresh need --ssl-certfile");
+    }
+    return OkStatus();
+  }
+  if (!options.uds.empty()) return invalid_argument("--ssl-certfile is for TCP; --uds has no TLS");
+  if (options.ssl_cert_reqs > 0 && options.tls.client_ca_file.empty()) {
+    return invalid_argument("--ssl-cert-reqs {} needs --ssl-ca-certs", options.ssl_cert_reqs);
+  }
+  return OkStatus();
+}
+
 void add_serve_options(OptionTable& table, ServeOptions& options) {
   table.option("--served-model-name", &options.served_model_names,
                "names that requests may use; default: MODEL as given");
   table.option("--host", &options.host, "address to listen on");
   table.option("--port", &options.port, "TCP port; 0 picks a free one");
   table.option("--uds", &options.uds, "listen on this Unix socket in place of TCP");
+  add_tls_options(table, options);
   table.option(
       "--trusted-hop-secret-file", &options.trusted_hop_secret_file,
       "file with the secret that a gateway sends as x-hadal-hop-secret, so that it may name tenants; "
@@ -69,7 +104,16 @@ sigset_t block_stop_signals() {
   return signals;
 }
 
-int serve(const ServeOptions& options) {
+/// A connection is a descriptor, and many systems let a process have 1024 of them unless it asks for what it may have.
+void allow_many_descriptors() {
+  constexpr rlim_t kEnough = 65536;
+  rlimit limit{};
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= kEnough) return;
+  limit.rlim_cur = std::min(limit.rlim_max, kEnough);
+  setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+int serve(ServeOptions options) {
   if (options.port < 0 || options.port > 65535) {
     std::fprintf(stderr, "hadal: --port must lie between 0 and 65535, not %d\n",
                  static_cast<int>(options.port));
@@ -80,6 +124,11 @@ int serve(const ServeOptions& options) {
                  static_cast<int>(options.shutdown_timeout_s));
     return kExitUsage;
   }
+  if (const Status status = read_tls_options(options); !status.ok()) {
+    report(status);
+    return kExitUsage;
+  }
+  allow_many_descriptors();
   const sigset_t signals = block_stop_signals();
   auto server = ApiServer::start(options);
   if (!server.ok()) return report(server.status());

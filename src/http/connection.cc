@@ -17,6 +17,12 @@ namespace {
 
 TimePoint now() { return std::chrono::steady_clock::now(); }
 
+// No TLS record begins with a letter; every HTTP method does.
+bool is_plain_http(std::string_view bytes) {
+  const char first = bytes.empty() ? '\0' : bytes[0];
+  return (first >= 'A' && first <= 'Z') || (first >= 'a' && first <= 'z');
+}
+
 }  // namespace
 
 Connection::Connection(ServerCore& core, IoThread& io, Socket socket, PeerInfo peer)
@@ -35,7 +41,12 @@ void Connection::start(Admission admission) {
   error_code ec;
   socket_.non_blocking(true, ec);
   if (ec) return close();
-  if (admission == Admission::kTooMany) {
+  admission_ = admission;
+  if (core_.tls && !peer_.is_unix_socket) {
+    tls_ = core_.tls->accept();
+    if (!tls_) return close();
+    enter(Phase::kHandshake);
+  } else if (admission == Admission::kTooMany) {
     refuse(503, "too many connections");
   } else {
     read_deadline_ = now() + core_.options.idle_timeout;
@@ -67,8 +78,36 @@ void Connection::on_readable() {
   if (ec == asio::error::would_block || ec == asio::error::interrupted) return wait_readable();
   if (ec == asio::error::eof) return on_end_of_input();
   if (ec) return close();
-  on_bytes({io_.scratch.data(), bytes});
+  const std::string_view got(io_.scratch.data(), bytes);
+  if (tls_) {
+    on_ciphertext(got);
+  } else {
+    on_bytes(got);
+  }
   wait_readable();
+}
+
+void Connection::on_ciphertext(std::string_view bytes) {
+  if (phase_ == Phase::kLingering) return;  // read to be dropped
+  if (phase_ == Phase::kHandshake && !tls_->has_begun() && is_plain_http(bytes)) {
+    tls_.reset();
+    return refuse(400, "plain HTTP was sent to a port that speaks TLS; use https://");
+  }
+  std::string plain;
+  const TlsSession::State state = tls_->receive(bytes, &plain);
+  if (phase_ == Phase::kHandshake && state == TlsSession::State::kOpen) {
+    enter(Phase::kIdle);
+    if (admission_ == Admission::kTooMany) refuse(503, "too many connections");
+  }
+  if (tls_->has_output() && state != TlsSession::State::kFailed) flush();  // of the handshake, tickets
+  if (!plain.empty() && phase_ != Phase::kClosed) on_bytes(plain);
+  if (phase_ == Phase::kClosed || phase_ == Phase::kLingering) return;
+  if (state == TlsSession::State::kEnded) return on_end_of_input();
+  if (state == TlsSession::State::kFailed) {
+    log_debug("TLS with {}: {}", peer_.address, tls_->failure());
+    if (exchange_) return close();
+    linger();  // sends the alert
+  }
 }
 
 void Connection::on_bytes(std::string_view bytes) {
@@ -115,6 +154,7 @@ void Connection::enter(Phase phase) {
   const ServerOptions& options = core_.options;
   switch (phase) {
     case Phase::kIdle: read_deadline_ = now() + options.idle_timeout; break;
+    case Phase::kHandshake:
     case Phase::kHeader: read_deadline_ = now() + options.header_timeout; break;
     case Phase::kBody: read_deadline_ = now() + options.body_timeout; break;
     case Phase::kHalfClosed: read_deadline_ = now() + options.half_close_grace; break;
@@ -127,6 +167,10 @@ void Connection::enter(Phase phase) {
 // Nothing else is being written between requests, so 25 bytes fit into the socket's buffer or the client is hopeless.
 void Connection::send_continue() {
   static constexpr std::string_view kContinue = "HTTP/1.1 100 Continue\r\n\r\n";
+  if (tls_) {
+    tls_->send(kContinue);
+    return flush();
+  }
   error_code ec;
   const size_t sent = socket_.write_some(asio::buffer(kContinue.data(), kContinue.size()), ec);
   if (ec || sent != kContinue.size()) close();
@@ -192,11 +236,16 @@ void Connection::on_wake(uint64_t exchange_id, Wake wake) {
 }
 
 void Connection::flush() {
-  if (writing_) return;
-  out_ = exchange_->take_pending();
-  out_offset_ = 0;
+  if (writing_ || phase_ == Phase::kClosed) return;
+  out_ = exchange_ ? exchange_->take_pending() : std::string();
+  out_offset_ = out_answer_credited_ = 0;
+  out_answer_bytes_ = out_.size();
+  if (tls_) {
+    tls_->send(out_);
+    out_ = tls_->take_output();
+  }
   if (out_.empty()) {
-    if (exchange_->complete()) on_answer_complete();
+    if (exchange_ && exchange_->complete()) on_answer_complete();
     return;
   }
   writing_ = true;
@@ -209,13 +258,23 @@ void Connection::write_some() {
                            [self = shared_from_this()](error_code ec, size_t sent) {
                              if (self->phase_ == Phase::kClosed) return;
                              if (ec) return self->close();
-                             self->exchange_->on_sent(sent);
-                             self->out_offset_ += sent;
+                             self->on_written(sent);
                              if (self->out_offset_ < self->out_.size()) return self->write_some();
                              self->writing_ = false;
                              self->write_deadline_ = TimePoint::max();
                              self->flush();
                            });
+}
+
+// Under TLS the answer's bytes are told in proportion: a record carries a little more than the answer's.
+void Connection::on_written(size_t bytes) {
+  out_offset_ += bytes;
+  if (!exchange_ || out_answer_bytes_ == 0) return;
+  const double share = static_cast<double>(out_offset_) / static_cast<double>(out_.size());
+  const size_t told = out_offset_ == out_.size() ? out_answer_bytes_
+                                                 : static_cast<size_t>(share * static_cast<double>(out_answer_bytes_));
+  exchange_->on_sent(told - out_answer_credited_);
+  out_answer_credited_ = told;
 }
 
 void Connection::on_answer_complete() {
@@ -243,10 +302,20 @@ void Connection::end_exchange() {
 // Closing a socket with unread bytes resets it, and the client may lose the answer: wait for its end, a while.
 void Connection::linger() {
   error_code ec;
+  say_goodbye();
   socket_.shutdown(Socket::shutdown_send, ec);
   if (ec || end_of_input_) return close();
   enter(Phase::kLingering);
   wait_readable();
+}
+
+// Best effort: a few bytes, which fit into the socket's buffer or the peer is hopeless.
+void Connection::say_goodbye() {
+  if (!tls_ || writing_) return;
+  tls_->end();
+  const std::string last = tls_->take_output();
+  error_code ec;
+  if (!last.empty()) socket_.write_some(asio::buffer(last), ec);
 }
 
 // Cuts the connection so that the client cannot take what it has for the whole answer.
@@ -259,6 +328,7 @@ void Connection::reset() {
 void Connection::close() {
   if (phase_ == Phase::kClosed) return;
   const std::shared_ptr<Connection> self = shared_from_this();
+  if (phase_ == Phase::kIdle) say_goodbye();  // what is cut in the middle must not look ended
   phase_ = Phase::kClosed;
   read_deadline_ = write_deadline_ = TimePoint::max();
   paused_ = false;
@@ -276,7 +346,8 @@ void Connection::close() {
 }
 
 void Connection::begin_drain() {
-  if (!exchange_ && phase_ == Phase::kIdle && reader_.at_message_start()) close();
+  const bool idle = phase_ == Phase::kIdle || phase_ == Phase::kHandshake;
+  if (!exchange_ && idle && reader_.at_message_start()) close();
 }
 
 void Connection::on_due(TimePoint time) {

@@ -18,6 +18,7 @@
 #include "http/exchange.h"
 #include "http/request_reader.h"
 #include "http/server.h"
+#include "http/tls_context.h"
 
 namespace hadal::http {
 
@@ -31,6 +32,7 @@ class Connection;
 struct ServerCore {
   ServerOptions options;
   Handler handler;
+  std::unique_ptr<TlsCertificates> tls;  // null: plain
   std::atomic<bool> draining{false};
   std::atomic<int64_t> connections{0};
   std::atomic<int64_t> connections_total{0};
@@ -65,10 +67,11 @@ class Connection : public std::enable_shared_from_this<Connection> {
   void on_due(TimePoint now);
 
  private:
-  enum class Phase : uint8_t { kIdle, kHeader, kBody, kAnswering, kHalfClosed, kLingering, kClosed };
+  enum class Phase : uint8_t { kHandshake, kIdle, kHeader, kBody, kAnswering, kHalfClosed, kLingering, kClosed };
 
   void wait_readable();
   void on_readable();
+  void on_ciphertext(std::string_view bytes);
   void on_bytes(std::string_view bytes);
   void on_end_of_input();
   void process();
@@ -81,16 +84,20 @@ class Connection : public std::enable_shared_from_this<Connection> {
   void on_wake(uint64_t exchange_id, Wake wake);
   void flush();
   void write_some();
+  void on_written(size_t bytes);
   void on_answer_complete();
   void end_exchange();
   void linger();
   void reset();
+  void say_goodbye();
 
   ServerCore& core_;
   IoThread& io_;
   Socket socket_;
   const PeerInfo peer_;
   RequestReader reader_;
+  std::unique_ptr<TlsSession> tls_;  // null: plain, and nothing below differs
+  Admission admission_ = Admission::kServe;
 
   Phase phase_ = Phase::kIdle;
   TimePoint read_deadline_ = TimePoint::max();
@@ -106,6 +113,8 @@ class Connection : public std::enable_shared_from_this<Connection> {
   TimePoint exchange_began_{};
   std::string out_;  // being written
   size_t out_offset_ = 0;
+  size_t out_answer_bytes_ = 0;    // how many bytes of the answer it carries
+  size_t out_answer_credited_ = 0;  // how many of them the exchange was told of
   bool writing_ = false;
 };
 
