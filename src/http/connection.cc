@@ -180,11 +180,7 @@ void Connection::send_continue() {
 
 std::shared_ptr<Exchange> Connection::begin_exchange(bool keep_alive, bool chunked, bool head_only) {
   const uint64_t id = ++exchange_id_;
-  auto wake = [weak = weak_from_this(), &context = io_.context, id](Wake reason) {
-    asio::post(context, [weak, id, reason] {
-      if (const std::shared_ptr<Connection> self = weak.lock()) self->on_wake(id, reason);
-    });
-  };
+  auto wake = [weak = weak_from_this(), &io = io_, id](Wake reason) { io.wake({weak, id, reason}); };
   exchange_ = std::make_shared<Exchange>(
       Exchange::Settings{.head_only = head_only, .keep_alive = keep_alive, .chunked = chunked,
                          .max_stream_buffer = core_.options.max_stream_buffer, .draining = &core_.draining},
@@ -236,7 +232,15 @@ void Connection::on_wake(uint64_t exchange_id, Wake wake) {
 }
 
 void Connection::flush() {
-  if (writing_ || phase_ == Phase::kClosed) return;
+  if (writing_) return;
+  while (phase_ != Phase::kClosed && fill_out()) {
+    if (!write_out()) return;
+  }
+  if (phase_ != Phase::kClosed && exchange_ && exchange_->complete()) on_answer_complete();
+}
+
+// What there is to be sent now; false if nothing is.
+bool Connection::fill_out() {
   out_ = exchange_ ? exchange_->take_pending() : std::string();
   out_offset_ = out_answer_credited_ = 0;
   out_answer_bytes_ = out_.size();
@@ -244,26 +248,38 @@ void Connection::flush() {
     tls_->send(out_);
     out_ = tls_->take_output();
   }
-  if (out_.empty()) {
-    if (exchange_ && exchange_->complete()) on_answer_complete();
-    return;
-  }
-  writing_ = true;
-  write_some();
+  return !out_.empty();
 }
 
-void Connection::write_some() {
+// Most writes fit into the socket's buffer at once and need no round through the reactor. False where the rest must wait.
+bool Connection::write_out() {
+  while (out_offset_ < out_.size()) {
+    error_code ec;
+    const size_t sent = socket_.write_some(asio::buffer(out_.data() + out_offset_, out_.size() - out_offset_), ec);
+    if (ec == asio::error::interrupted) continue;
+    if (ec == asio::error::would_block) {
+      wait_writable();
+      return false;
+    }
+    if (ec) {
+      close();
+      return false;
+    }
+    on_written(sent);
+  }
+  return true;
+}
+
+void Connection::wait_writable() {
+  writing_ = true;
   write_deadline_ = now() + core_.options.write_timeout;
-  socket_.async_write_some(asio::buffer(out_.data() + out_offset_, out_.size() - out_offset_),
-                           [self = shared_from_this()](error_code ec, size_t sent) {
-                             if (self->phase_ == Phase::kClosed) return;
-                             if (ec) return self->close();
-                             self->on_written(sent);
-                             if (self->out_offset_ < self->out_.size()) return self->write_some();
-                             self->writing_ = false;
-                             self->write_deadline_ = TimePoint::max();
-                             self->flush();
-                           });
+  socket_.async_wait(Socket::wait_write, [self = shared_from_this()](error_code ec) {
+    if (self->phase_ == Phase::kClosed) return;
+    if (ec) return self->close();
+    self->writing_ = false;
+    self->write_deadline_ = TimePoint::max();
+    if (self->write_out()) self->flush();
+  });
 }
 
 // Under TLS the answer's bytes are told in proportion: a record carries a little more than the answer's.
@@ -367,6 +383,33 @@ void Connection::on_due(TimePoint time) {
   if (paused_) {  // unread bytes hide the end of input from read(); the kernel still tells
     pollfd descriptor{.fd = socket_.native_handle(), .events = POLLRDHUP, .revents = 0};
     if (::poll(&descriptor, 1, 0) > 0) on_end_of_input();
+  }
+}
+
+void IoThread::wake(Woken woken) {
+  {
+    MutexLock lock(wake_mutex_);
+    woken_.push_back(std::move(woken));
+    if (woken_.size() > 1) return;  // the one before has posted
+  }
+  asio::post(context, [this] { run_wakes(); });
+}
+
+void IoThread::run_wakes() {
+  std::vector<Woken> all;
+  {
+    MutexLock lock(wake_mutex_);
+    all.swap(woken_);
+  }
+  for (const Woken& woken : all) {
+    const std::shared_ptr<Connection> connection = woken.connection.lock();
+    if (!connection) continue;
+    try {
+      connection->on_wake(woken.exchange_id, woken.reason);
+    } catch (const std::exception& e) {  // memory is out: the others must not go unserved for it
+      log_error("http: a connection is cut: {}", e.what());
+      connection->close();
+    }
   }
 }
 

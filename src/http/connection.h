@@ -28,6 +28,13 @@ constexpr std::chrono::milliseconds kSweepInterval{50};
 
 class Connection;
 
+/// A connection whose exchange has something for it.
+struct Woken {
+  std::weak_ptr<Connection> connection;
+  uint64_t exchange_id;
+  Wake reason;
+};
+
 /// What all connections share. Outlives them.
 struct ServerCore {
   ServerOptions options;
@@ -51,6 +58,14 @@ struct IoThread {
 
   void start_sweeping();
   void sweep();
+  /// Any thread. What gathers until the io thread looks costs one post: a step gives a token to each of many streams.
+  void wake(Woken woken) EXCLUDES(wake_mutex_);
+
+ private:
+  void run_wakes() EXCLUDES(wake_mutex_);
+
+  Mutex wake_mutex_;
+  std::vector<Woken> woken_ GUARDED_BY(wake_mutex_);
 };
 
 class Connection : public std::enable_shared_from_this<Connection> {
@@ -62,6 +77,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   /// The server stops: closes when idle, otherwise after the running answer.
   void begin_drain();
   void close();
+  void on_wake(uint64_t exchange_id, Wake wake);
   /// By the sweeper.
   bool due(TimePoint now) const { return now >= read_deadline_ || now >= write_deadline_ || paused_; }
   void on_due(TimePoint now);
@@ -81,9 +97,10 @@ class Connection : public std::enable_shared_from_this<Connection> {
   std::shared_ptr<Exchange> begin_exchange(bool keep_alive, bool chunked, bool head_only);
   void answer(Request request);
   void refuse(int status, std::string_view message);
-  void on_wake(uint64_t exchange_id, Wake wake);
   void flush();
-  void write_some();
+  bool fill_out();
+  bool write_out();
+  void wait_writable();
   void on_written(size_t bytes);
   void on_answer_complete();
   void end_exchange();
@@ -115,7 +132,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   size_t out_offset_ = 0;
   size_t out_answer_bytes_ = 0;    // how many bytes of the answer it carries
   size_t out_answer_credited_ = 0;  // how many of them the exchange was told of
-  bool writing_ = false;
+  bool writing_ = false;  // the socket's buffer is full, and the rest of `out_` waits for it
 };
 
 }  // namespace hadal::http
