@@ -23,6 +23,8 @@ const std::string& date_field() {
   return field;
 }
 
+constexpr size_t kFraming = 24;  // of a chunk, at most
+
 void append_chunk(std::string_view piece, std::string* out) {
   char size[20];
   const auto end = std::to_chars(size, size + sizeof size, piece.size(), 16).ptr;
@@ -109,6 +111,7 @@ bool Exchange::write(std::string_view piece) {
     drop_locked();
     return false;
   }
+  if (pending_.empty()) pending_.reserve(piece.size() + kFraming);
   if (chunked_) {
     append_chunk(piece, &pending_);
   } else {

@@ -6,6 +6,7 @@ import http.client
 import json
 import random
 import threading
+import time
 
 from attackers import resident_bytes
 from support import call
@@ -149,26 +150,32 @@ class Fuzzer:
         rng = random.Random(self.seed * 1_000_003 + number)
         method, path, data, headers = self.request(rng)
         hang_up = rng.random() < 0.05
-        connection = http.client.HTTPConnection("127.0.0.1", self.server.port, timeout=0.2 if hang_up else 90)
+        connection = http.client.HTTPConnection("127.0.0.1", self.server.port, timeout=90)
         status, problem = None, None
         try:
             connection.request(method, path, data, headers)
+            if hang_up:
+                time.sleep(rng.random() * 0.05)
+                return self.count(number, None, None)
             response = connection.getresponse()
             status, text = response.status, response.read()
             problem = self.judge(method, path, status, text)
         except (OSError, http.client.HTTPException) as error:
-            if not hang_up:
-                problem = f"{type(error).__name__}: {error}"
+            problem = f"{type(error).__name__}: {error}"
         finally:
             connection.close()
+        self.count(number, status, problem and (problem, method, path[:100], (data or b"")[:400], headers))
+
+    def count(self, number, status, problem):
         with self.lock:
             self.report.sent += 1
-            self.report.vanished += hang_up and status is None
             if status is not None:
                 self.report.answered += 1
                 self.report.by_status[status] = self.report.by_status.get(status, 0) + 1
+            elif not problem:
+                self.report.vanished += 1
             if problem:
-                self.report.failures.append((number, problem, method, path[:100], (data or b"")[:400], headers))
+                self.report.failures.append((number, *problem))
 
     def judge(self, method, path, status, text):
         """What is wrong with an answer; None where nothing is."""
