@@ -225,74 +225,6 @@ void Connection::refuse(int status, std::string_view message) {
   exchange->respond(status, std::move(headers), std::move(body.body));
 }
 
-void Connection::on_wake(uint64_t exchange_id, Wake wake) {
-  if (phase_ == Phase::kClosed || !exchange_ || exchange_id != exchange_id_) return;
-  if (wake == Wake::kDrop) return reset();
-  flush();
-}
-
-void Connection::flush() {
-  if (writing_) return;
-  while (phase_ != Phase::kClosed && fill_out()) {
-    if (!write_out()) return;
-  }
-  if (phase_ != Phase::kClosed && exchange_ && exchange_->complete()) on_answer_complete();
-}
-
-// What there is to be sent now; false if nothing is.
-bool Connection::fill_out() {
-  out_ = exchange_ ? exchange_->take_pending() : std::string();
-  out_offset_ = out_answer_credited_ = 0;
-  out_answer_bytes_ = out_.size();
-  if (tls_) {
-    tls_->send(out_);
-    out_ = tls_->take_output();
-  }
-  return !out_.empty();
-}
-
-// Most writes fit into the socket's buffer at once and need no round through the reactor. False where the rest must wait.
-bool Connection::write_out() {
-  while (out_offset_ < out_.size()) {
-    error_code ec;
-    const size_t sent = socket_.write_some(asio::buffer(out_.data() + out_offset_, out_.size() - out_offset_), ec);
-    if (ec == asio::error::interrupted) continue;
-    if (ec == asio::error::would_block) {
-      wait_writable();
-      return false;
-    }
-    if (ec) {
-      close();
-      return false;
-    }
-    on_written(sent);
-  }
-  return true;
-}
-
-void Connection::wait_writable() {
-  writing_ = true;
-  write_deadline_ = now() + core_.options.write_timeout;
-  socket_.async_wait(Socket::wait_write, [self = shared_from_this()](error_code ec) {
-    if (self->phase_ == Phase::kClosed) return;
-    if (ec) return self->close();
-    self->writing_ = false;
-    self->write_deadline_ = TimePoint::max();
-    if (self->write_out()) self->flush();
-  });
-}
-
-// Under TLS the answer's bytes are told in proportion: a record carries a little more than the answer's.
-void Connection::on_written(size_t bytes) {
-  out_offset_ += bytes;
-  if (!exchange_ || out_answer_bytes_ == 0) return;
-  const double share = static_cast<double>(out_offset_) / static_cast<double>(out_.size());
-  const size_t told = out_offset_ == out_.size() ? out_answer_bytes_
-                                                 : static_cast<size_t>(share * static_cast<double>(out_answer_bytes_));
-  exchange_->on_sent(told - out_answer_credited_);
-  out_answer_credited_ = told;
-}
-
 void Connection::on_answer_complete() {
   const bool keep_alive = exchange_->keep_alive() && !core_.draining;
   end_exchange();
@@ -384,53 +316,6 @@ void Connection::on_due(TimePoint time) {
     pollfd descriptor{.fd = socket_.native_handle(), .events = POLLRDHUP, .revents = 0};
     if (::poll(&descriptor, 1, 0) > 0) on_end_of_input();
   }
-}
-
-void IoThread::wake(Woken woken) {
-  {
-    MutexLock lock(wake_mutex_);
-    woken_.push_back(std::move(woken));
-    if (woken_.size() > 1) return;  // the one before has posted
-  }
-  asio::post(context, [this] { run_wakes(); });
-}
-
-void IoThread::run_wakes() {
-  std::vector<Woken> all;
-  {
-    MutexLock lock(wake_mutex_);
-    all.swap(woken_);
-  }
-  for (const Woken& woken : all) {
-    const std::shared_ptr<Connection> connection = woken.connection.lock();
-    if (!connection) continue;
-    try {
-      connection->on_wake(woken.exchange_id, woken.reason);
-    } catch (const std::exception& e) {  // memory is out: the others must not go unserved for it
-      log_error("http: a connection is cut: {}", e.what());
-      connection->close();
-    }
-  }
-}
-
-void IoThread::start_sweeping() {
-  if (sweeping) return;
-  sweeping = true;
-  sweeper.expires_after(kSweepInterval);
-  sweeper.async_wait([this](error_code) {
-    sweeping = false;
-    sweep();
-    if (!connections.empty()) start_sweeping();
-  });
-}
-
-void IoThread::sweep() {
-  const TimePoint time = std::chrono::steady_clock::now();
-  std::vector<std::shared_ptr<Connection>> due;
-  for (const auto& connection : connections) {
-    if (connection->due(time)) due.push_back(connection);
-  }
-  for (const auto& connection : due) connection->on_due(time);
 }
 
 }  // namespace hadal::http

@@ -7,15 +7,12 @@
 
 #include <atomic>
 #include <boost/asio/generic/stream_protocol.hpp>
-#include <boost/asio/io_context.hpp>
-#include <boost/asio/steady_timer.hpp>
 #include <chrono>
 #include <memory>
 #include <string>
-#include <unordered_set>
-#include <vector>
 
 #include "http/exchange.h"
+#include "http/io_thread.h"
 #include "http/request_reader.h"
 #include "http/server.h"
 #include "http/tls_context.h"
@@ -23,17 +20,6 @@
 namespace hadal::http {
 
 using Socket = boost::asio::generic::stream_protocol::socket;
-using TimePoint = std::chrono::steady_clock::time_point;
-constexpr std::chrono::milliseconds kSweepInterval{50};
-
-class Connection;
-
-/// A connection whose exchange has something for it.
-struct Woken {
-  std::weak_ptr<Connection> connection;
-  uint64_t exchange_id;
-  Wake reason;
-};
 
 /// What all connections share. Outlives them.
 struct ServerCore {
@@ -45,27 +31,6 @@ struct ServerCore {
   std::atomic<int64_t> connections_total{0};
   std::atomic<int64_t> in_progress{0};
   std::atomic<int64_t> requests_total{0};
-};
-
-/// One io thread's context and connections.
-struct IoThread {
-  boost::asio::io_context context{1};
-  boost::asio::steady_timer sweeper{context};
-  bool sweeping = false;
-  bool stopped = false;
-  std::unordered_set<std::shared_ptr<Connection>> connections;
-  std::vector<char> scratch = std::vector<char>(64 * 1024);
-
-  void start_sweeping();
-  void sweep();
-  /// Any thread. What gathers until the io thread looks costs one post: a step gives a token to each of many streams.
-  void wake(Woken woken) EXCLUDES(wake_mutex_);
-
- private:
-  void run_wakes() EXCLUDES(wake_mutex_);
-
-  Mutex wake_mutex_;
-  std::vector<Woken> woken_ GUARDED_BY(wake_mutex_);
 };
 
 class Connection : public std::enable_shared_from_this<Connection> {
