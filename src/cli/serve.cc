@@ -22,8 +22,10 @@ namespace {
 void add_tls_options(OptionTable& table, ServeOptions& options) {
   table.option("--ssl-certfile", &options.tls.certificate_file,
                "PEM file with the server's certificate and its chain: the TCP port then speaks TLS");
-  table.option("--ssl-keyfile", &options.tls.key_file, "PEM file with its private key; default: in --ssl-certfile");
-  table.option("--ssl-ca-certs", &options.tls.client_ca_file, "PEM file of authorities that sign clients' certificates");
+  table.option("--ssl-keyfile", &options.tls.key_file,
+               "PEM file with its private key; default: in --ssl-certfile");
+  table.option("--ssl-ca-certs", &options.tls.client_ca_file,
+               "PEM file of authorities that sign clients' certificates");
   table.option("--ssl-cert-reqs", &options.ssl_cert_reqs,
                "certificates of clients: 0 are not asked for, 1 are checked where one comes, 2 are required");
   table.option("--enable-ssl-refresh", &options.tls.refresh,
@@ -104,7 +106,8 @@ sigset_t block_stop_signals() {
   return signals;
 }
 
-/// A connection is a descriptor, and many systems let a process have 1024 of them unless it asks for what it may have.
+/// A connection is a descriptor, and many systems let a process have 1024 of them unless it asks for what it
+/// may have.
 void allow_many_descriptors() {
   constexpr rlim_t kEnough = 65536;
   rlimit limit{};

@@ -31,7 +31,8 @@ StatusOr<Endpoint> parse_url(std::string_view url) {
   endpoint.port = endpoint.tls ? "443" : "80";
   if (!rest.empty() && rest[0] == '[') {
     const size_t end = rest.find(']');
-    if (end == std::string_view::npos) return invalid_argument("'{}' is not an http://, https:// or unix: address", url);
+    if (end == std::string_view::npos)
+      return invalid_argument("'{}' is not an http://, https:// or unix: address", url);
     host = rest.substr(1, end - 1);
     if (end + 1 < rest.size() && rest[end + 1] == ':') endpoint.port = std::string(rest.substr(end + 2));
   } else if (const size_t colon = rest.rfind(':'); colon != std::string_view::npos) {

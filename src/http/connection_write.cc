@@ -34,11 +34,13 @@ bool Connection::fill_out() {
   return !out_.empty();
 }
 
-// Most writes fit into the socket's buffer at once and need no round through the reactor. False where the rest must wait.
+// Most writes fit into the socket's buffer at once and need no round through the reactor. False where the
+// rest must wait.
 bool Connection::write_out() {
   while (out_offset_ < out_.size()) {
     error_code ec;
-    const size_t sent = socket_.write_some(asio::buffer(out_.data() + out_offset_, out_.size() - out_offset_), ec);
+    const size_t sent =
+        socket_.write_some(asio::buffer(out_.data() + out_offset_, out_.size() - out_offset_), ec);
     if (ec == asio::error::interrupted) continue;
     if (ec == asio::error::would_block) {
       wait_writable();
@@ -70,8 +72,9 @@ void Connection::on_written(size_t bytes) {
   out_offset_ += bytes;
   if (!exchange_ || out_answer_bytes_ == 0) return;
   const double share = static_cast<double>(out_offset_) / static_cast<double>(out_.size());
-  const size_t told = out_offset_ == out_.size() ? out_answer_bytes_
-                                                 : static_cast<size_t>(share * static_cast<double>(out_answer_bytes_));
+  const size_t told = out_offset_ == out_.size()
+                          ? out_answer_bytes_
+                          : static_cast<size_t>(share * static_cast<double>(out_answer_bytes_));
   exchange_->on_sent(told - out_answer_credited_);
   out_answer_credited_ = told;
 }

@@ -1,5 +1,5 @@
-// An io thread of the server: its context, its connections, what wakes them, and the clock that all of them share. Inside of
-// http/ only. Everything but wake() is called on the thread itself.
+// An io thread of the server: its context, its connections, what wakes them, and the clock that all of them
+// share. Inside of http/ only. Everything but wake() is called on the thread itself.
 #pragma once
 
 #include <boost/asio/io_context.hpp>
@@ -37,7 +37,8 @@ struct IoThread {
 
   void start_sweeping();
   void sweep();
-  /// Any thread. What gathers until the io thread looks costs one post: a step gives a token to each of many streams.
+  /// Any thread. What gathers until the io thread looks costs one post: a step gives a token to each of many
+  /// streams.
   void wake(Woken woken) EXCLUDES(wake_mutex_);
 
  private:

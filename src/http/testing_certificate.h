@@ -1,4 +1,5 @@
-// Self-signed certificates for http's tests, made on the spot: nothing to expire and no key in the repository.
+// Self-signed certificates for http's tests, made on the spot: nothing to expire and no key in the
+// repository.
 #pragma once
 
 #include <openssl/evp.h>
@@ -33,7 +34,8 @@ inline TestCertificate make_certificate(const std::string& name) {
   X509_gmtime_adj(X509_getm_notAfter(certificate), 3600 * 24);
   X509_set_pubkey(certificate, key);
   X509_NAME* subject = X509_get_subject_name(certificate);
-  X509_NAME_add_entry_by_txt(subject, "CN", MBSTRING_UTF8, reinterpret_cast<const unsigned char*>(name.c_str()), -1, -1, 0);
+  X509_NAME_add_entry_by_txt(subject, "CN", MBSTRING_UTF8,
+                             reinterpret_cast<const unsigned char*>(name.c_str()), -1, -1, 0);
   X509_set_issuer_name(certificate, subject);
   X509_EXTENSION* names =
       X509V3_EXT_conf_nid(nullptr, nullptr, NID_subject_alt_name, "DNS:localhost,IP:127.0.0.1");

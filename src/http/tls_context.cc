@@ -29,10 +29,11 @@ using Bio = std::unique_ptr<BIO, Freer<BIO_free_all>>;
 using Certificate = std::unique_ptr<X509, Freer<X509_free>>;
 using Key = std::unique_ptr<EVP_PKEY, Freer<EVP_PKEY_free>>;
 
-// The library's own configuration file may name modules that a static binary cannot load; nothing of it is wanted here.
+// The library's own configuration file may name modules that a static binary cannot load; nothing of it is
+// wanted here.
 void prepare_library() {
-  static const int done =
-      OPENSSL_init_ssl(OPENSSL_INIT_NO_LOAD_CONFIG | OPENSSL_INIT_NO_ATEXIT | OPENSSL_INIT_LOAD_SSL_STRINGS, nullptr);
+  static const int done = OPENSSL_init_ssl(
+      OPENSSL_INIT_NO_LOAD_CONFIG | OPENSSL_INIT_NO_ATEXIT | OPENSSL_INIT_LOAD_SSL_STRINGS, nullptr);
   (void)done;
 }
 
@@ -52,11 +53,13 @@ int refuse_password(char*, int, int, void*) { return -1; }
 StatusOr<Bio> open_pem(const std::string& file) {
   ASSIGN_OR_RETURN(const std::string content, read_file(file, kMaxPemBytes));
   // in PKCS#8's form, and in the old one
-  if (content.find("BEGIN ENCRYPTED PRIVATE KEY") != std::string::npos || content.find("4,ENCRYPTED") != std::string::npos) {
+  if (content.find("BEGIN ENCRYPTED PRIVATE KEY") != std::string::npos ||
+      content.find("4,ENCRYPTED") != std::string::npos) {
     return invalid_argument("the private key in {} is encrypted; give one that is not", file);
   }
   Bio bio(BIO_new(BIO_s_mem()));
-  if (!bio || BIO_write(bio.get(), content.data(), static_cast<int>(content.size())) != static_cast<int>(content.size())) {
+  if (!bio || BIO_write(bio.get(), content.data(), static_cast<int>(content.size())) !=
+                  static_cast<int>(content.size())) {
     return resource_exhausted("{}: no memory to read it", file);
   }
   return bio;
@@ -70,8 +73,10 @@ Status use_certificates(SSL_CTX* context, const std::string& file) {
   if (SSL_CTX_use_certificate(context, own.get()) != 1) {
     return invalid_argument("the certificate in {} cannot be used: {}", file, take_tls_error());
   }
-  if (X509_cmp_current_time(X509_get0_notAfter(own.get())) < 0) log_warning("the certificate in {} has expired", file);
-  if (X509_cmp_current_time(X509_get0_notBefore(own.get())) > 0) log_warning("the certificate in {} is not valid yet", file);
+  if (X509_cmp_current_time(X509_get0_notAfter(own.get())) < 0)
+    log_warning("the certificate in {} has expired", file);
+  if (X509_cmp_current_time(X509_get0_notBefore(own.get())) > 0)
+    log_warning("the certificate in {} is not valid yet", file);
   while (X509* next = PEM_read_bio_X509(pem.get(), nullptr, refuse_password, nullptr)) {
     if (SSL_CTX_add0_chain_cert(context, next) == 1) continue;
     X509_free(next);
@@ -91,7 +96,8 @@ Status use_key(SSL_CTX* context, const std::string& file, const std::string& cer
   if (!key) return invalid_argument("{} holds no private key in PEM form: {}", file, take_tls_error());
   if (SSL_CTX_use_PrivateKey(context, key.get()) != 1 || SSL_CTX_check_private_key(context) != 1) {
     ERR_clear_error();
-    return invalid_argument("the private key in {} does not belong to the certificate in {}", file, certificate_file);
+    return invalid_argument("the private key in {} does not belong to the certificate in {}", file,
+                            certificate_file);
   }
   return OkStatus();
 }
@@ -103,7 +109,8 @@ Status ask_for_client_certificates(SSL_CTX* context, const TlsOptions& options) 
   }
   if (!file_exists(options.client_ca_file)) return not_found("{} does not exist", options.client_ca_file);
   if (SSL_CTX_load_verify_locations(context, options.client_ca_file.c_str(), nullptr) != 1) {
-    return invalid_argument("{} holds no certificates in PEM form: {}", options.client_ca_file, take_tls_error());
+    return invalid_argument("{} holds no certificates in PEM form: {}", options.client_ca_file,
+                            take_tls_error());
   }
   SSL_CTX_set_client_CA_list(context, SSL_load_client_CA_file(options.client_ca_file.c_str()));
   const bool required = options.client_certificates == TlsOptions::ClientCertificates::kRequired;
@@ -112,10 +119,11 @@ Status ask_for_client_certificates(SSL_CTX* context, const TlsOptions& options) 
 }
 
 // HTTP/1.1 is all that is spoken here; a client that offers only other protocols may still try.
-int choose_protocol(SSL*, const unsigned char** chosen, unsigned char* chosen_size, const unsigned char* offered,
-                    unsigned int offered_size, void*) {
+int choose_protocol(SSL*, const unsigned char** chosen, unsigned char* chosen_size,
+                    const unsigned char* offered, unsigned int offered_size, void*) {
   static constexpr std::string_view kHttp11 = "http/1.1";
-  for (unsigned int at = 0; at < offered_size && at + 1 + offered[at] <= offered_size; at += 1u + offered[at]) {
+  for (unsigned int at = 0; at < offered_size && at + 1 + offered[at] <= offered_size;
+       at += 1u + offered[at]) {
     if (std::string_view(reinterpret_cast<const char*>(offered + at + 1), offered[at]) != kHttp11) continue;
     *chosen = offered + at + 1;
     *chosen_size = offered[at];
@@ -128,7 +136,8 @@ StatusOr<TlsContext> make_server_context(const TlsOptions& options) {
   TlsContext context = new_context(TLS_server_method());
   if (!context) return resource_exhausted("TLS: no memory");
   SSL_CTX* raw = context.get();
-  SSL_CTX_set_session_cache_mode(raw, SSL_SESS_CACHE_OFF);  // clients resume by tickets, which need no memory here
+  SSL_CTX_set_session_cache_mode(raw,
+                                 SSL_SESS_CACHE_OFF);  // clients resume by tickets, which need no memory here
   static constexpr std::string_view kName = "hadal";
   SSL_CTX_set_session_id_context(raw, reinterpret_cast<const unsigned char*>(kName.data()), kName.size());
   SSL_CTX_set_alpn_select_cb(raw, choose_protocol, nullptr);
@@ -145,16 +154,19 @@ std::string looks_of(const TlsOptions& options) {
   for (const std::string* file : {&options.certificate_file, &options.key_file, &options.client_ca_file}) {
     struct stat info {};
     if (!file->empty() && ::stat(file->c_str(), &info) == 0) {
-      looks += fmt::format("{} {} {} {}.{}", info.st_dev, info.st_ino, info.st_size, info.st_mtim.tv_sec, info.st_mtim.tv_nsec);
+      looks += fmt::format("{} {} {} {}.{}", info.st_dev, info.st_ino, info.st_size, info.st_mtim.tv_sec,
+                           info.st_mtim.tv_nsec);
     }
     looks += '\n';
   }
   return looks;
 }
 
-// Where the library was told to look when it was built, and where other systems keep theirs: the binary is made to travel.
-constexpr std::array kSystemAuthorities = {"/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt",
-                                           "/etc/ssl/ca-bundle.pem", "/etc/ssl/cert.pem"};
+// Where the library was told to look when it was built, and where other systems keep theirs: the binary is
+// made to travel.
+constexpr std::array kSystemAuthorities = {"/etc/ssl/certs/ca-certificates.crt",
+                                           "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/ca-bundle.pem",
+                                           "/etc/ssl/cert.pem"};
 
 StatusOr<TlsContext> make_client_context(const std::string& ca_file) {
   TlsContext context = new_context(TLS_client_method());
@@ -191,12 +203,14 @@ StatusOr<TlsContext> client_context(const std::string& ca_file) {
 
 Status check_tls(const TlsOptions& options) {
   if (!options.wanted()) return OkStatus();
-  if (options.certificate_file.empty()) return invalid_argument("TLS: a private key needs a certificate beside it");
+  if (options.certificate_file.empty())
+    return invalid_argument("TLS: a private key needs a certificate beside it");
   return make_server_context(options).status();
 }
 
 StatusOr<std::unique_ptr<TlsCertificates>> TlsCertificates::load(const TlsOptions& options) {
-  if (options.certificate_file.empty()) return invalid_argument("TLS: a private key needs a certificate beside it");
+  if (options.certificate_file.empty())
+    return invalid_argument("TLS: a private key needs a certificate beside it");
   std::string seen = looks_of(options);
   ASSIGN_OR_RETURN(TlsContext context, make_server_context(options));
   return std::unique_ptr<TlsCertificates>(new TlsCertificates(options, std::move(context), std::move(seen)));
@@ -248,7 +262,8 @@ void TlsCertificates::refresh() {
     MutexLock lock(mutex_);
     context_ = *std::move(fresh);
   }
-  log_info("TLS: {} has changed; new connections get the certificate that it holds now", options_.certificate_file);
+  log_info("TLS: {} has changed; new connections get the certificate that it holds now",
+           options_.certificate_file);
 }
 
 StatusOr<std::unique_ptr<TlsSession>> connect_tls(const std::string& host, const std::string& ca_file) {

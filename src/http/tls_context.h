@@ -1,8 +1,8 @@
-// Where TLS sessions come from: a server's certificate and key, loaded again when their files change; a client's trust.
-// Inside of http/ only.
+// Where TLS sessions come from: a server's certificate and key, loaded again when their files change; a
+// client's trust. Inside of http/ only.
 //
-// Threads: TlsCertificates and client_tls() may be used from any thread. With `refresh` a thread of its own looks at the
-// files; a running session keeps the certificate that it began with.
+// Threads: TlsCertificates and client_tls() may be used from any thread. With `refresh` a thread of its own
+// looks at the files; a running session keeps the certificate that it began with.
 //
 // Errors name the file and what is wrong with it. A key's bytes are never in a message.
 #pragma once
@@ -45,8 +45,8 @@ class TlsCertificates {
   std::thread watcher_;
 };
 
-/// A client's session with `host`, whose certificate must be signed by an authority of `ca_file`, or of the system where that is
-/// empty, and made out to `host` (a name or an address).
+/// A client's session with `host`, whose certificate must be signed by an authority of `ca_file`, or of the
+/// system where that is empty, and made out to `host` (a name or an address).
 StatusOr<std::unique_ptr<TlsSession>> connect_tls(const std::string& host, const std::string& ca_file);
 
 }  // namespace hadal::http

@@ -13,7 +13,8 @@
 
 namespace hadal::http {
 
-// OpenSSL reads and writes through a BIO; this one is the session's own views, so that no buffer is kept for an idle one.
+// OpenSSL reads and writes through a BIO; this one is the session's own views, so that no buffer is kept for
+// an idle one.
 struct TlsBio {
   static TlsSession& session(BIO* bio) { return *static_cast<TlsSession*>(BIO_get_data(bio)); }
 
@@ -95,9 +96,12 @@ TlsSession::State TlsSession::receive(std::string_view ciphertext, std::string* 
       continue;
     }
     switch (SSL_get_error(ssl_, done)) {
-      case SSL_ERROR_WANT_READ: return state_;
-      case SSL_ERROR_ZERO_RETURN: return state_ = State::kEnded;
-      default: return fail();
+      case SSL_ERROR_WANT_READ:
+        return state_;
+      case SSL_ERROR_ZERO_RETURN:
+        return state_ = State::kEnded;
+      default:
+        return fail();
     }
   }
 }

@@ -1,14 +1,15 @@
-// One end of a TLS connection without its socket: ciphertext in, plain text out, and back. A Connection or a Client moves the
-// bytes; tests and fuzzers do so from memory. Inside of http/ only; OpenSSL is known to tls_*.cc alone.
+// One end of a TLS connection without its socket: ciphertext in, plain text out, and back. A Connection or a
+// Client moves the bytes; tests and fuzzers do so from memory. Inside of http/ only; OpenSSL is known to
+// tls_*.cc alone.
 //
 //   std::string plain;
 //   session->receive(bytes_of_the_socket, &plain);   // the handshake as well
 //   session->send("HTTP/1.1 200 OK ...");            // once state() is kOpen
 //   socket.write(session->take_output());            // after each of them
 //
-// TLS 1.2 and 1.3, no renegotiation, no early data. What waits inside is bounded: an unfinished record of the peer (16 KiB, and
-// during the handshake OpenSSL's limit of its messages) and the output until it is taken. Nothing is kept of an idle session but OpenSSL's
-// own state. Not thread-safe.
+// TLS 1.2 and 1.3, no renegotiation, no early data. What waits inside is bounded: an unfinished record of the
+// peer (16 KiB, and during the handshake OpenSSL's limit of its messages) and the output until it is taken.
+// Nothing is kept of an idle session but OpenSSL's own state. Not thread-safe.
 #pragma once
 
 #include <cstdint>

@@ -39,24 +39,25 @@ class TlsTest : public ::testing::Test {
   TlsOptions tls() const { return {.certificate_file = certificate_file_, .key_file = key_file_}; }
   void start(ServerOptions options) {
     options.observer = [this](const Exchanged& exchanged) { bytes_sent_ += exchanged.bytes_sent; };
-    auto server = Server::create(std::move(options), [this](Request request, std::shared_ptr<ResponseWriter> response) {
-      if (request.path == "/stream") {
-        response->start_stream(200, sse_headers());
-        for (int i = 0; i < 100; ++i) response->write("data: " + std::to_string(i) + "\n\n");
-        return response->finish();
-      }
-      if (request.path == "/large") {
-        response->respond(200, {}, std::string(8'000'000, 'x'));
-        return;
-      }
-      if (request.path == "/hold") {
-        response->on_disconnect([this] { ++disconnects_; });
-        response->start_stream(200, {});
-        held_ = response;
-        return;
-      }
-      response->respond(200, {}, request.body.empty() ? "hello" : std::move(request.body));
-    });
+    auto server =
+        Server::create(std::move(options), [this](Request request, std::shared_ptr<ResponseWriter> response) {
+          if (request.path == "/stream") {
+            response->start_stream(200, sse_headers());
+            for (int i = 0; i < 100; ++i) response->write("data: " + std::to_string(i) + "\n\n");
+            return response->finish();
+          }
+          if (request.path == "/large") {
+            response->respond(200, {}, std::string(8'000'000, 'x'));
+            return;
+          }
+          if (request.path == "/hold") {
+            response->on_disconnect([this] { ++disconnects_; });
+            response->start_stream(200, {});
+            held_ = response;
+            return;
+          }
+          response->respond(200, {}, request.body.empty() ? "hello" : std::move(request.body));
+        });
     ASSERT_TRUE(server.ok()) << server.status();
     server_ = std::move(*server);
   }
@@ -99,11 +100,16 @@ TEST_F(TlsTest, StreamsAndNoticesAHangUp) {
   start();
   Client one = client("localhost");
   int events = 0;
-  const auto answer = one.post_sse("/stream", "{}", [&](const SseEvent&) { ++events; return true; });
+  const auto answer = one.post_sse("/stream", "{}", [&](const SseEvent&) {
+    ++events;
+    return true;
+  });
   ASSERT_TRUE(answer.ok()) << answer.status();
   EXPECT_EQ(events, 100);
   std::thread reader([&] {
-    EXPECT_EQ(one.stream("GET", "/hold", {}, "", [](const Response&) { return false; }, nullptr).code(),
+    EXPECT_EQ(one.stream(
+                     "GET", "/hold", {}, "", [](const Response&) { return false; }, nullptr)
+                  .code(),
               absl::StatusCode::kCancelled);
     one.close();
   });
@@ -116,7 +122,8 @@ TEST_F(TlsTest, AClientTrustsNeitherAnUnknownCertificateNorAnotherName) {
   Client stranger = *Client::create(server_->address());
   const auto unknown = stranger.request("GET", "/hello");
   ASSERT_FALSE(unknown.ok());
-  EXPECT_NE(unknown.status().message().find("certificate verify failed: self"), absl::string_view::npos) << unknown.status();
+  EXPECT_NE(unknown.status().message().find("certificate verify failed: self"), absl::string_view::npos)
+      << unknown.status();
   // 127.0.0.2 reaches the same server, whose certificate does not speak of it
   server_.reset();
   start({.host = "0.0.0.0", .tls = tls()});
@@ -134,7 +141,8 @@ TEST_F(TlsTest, PlainHttpOnTheTlsPortIsToldSo) {
   EXPECT_EQ(answer.substr(0, 12), "HTTP/1.1 400");
   EXPECT_NE(answer.find("https://"), std::string::npos);
   EXPECT_TRUE(raw.ended());
-  const auto plain = Client::create("http://127.0.0.1:" + std::to_string(server_->port()))->request("GET", "/hello");
+  const auto plain =
+      Client::create("http://127.0.0.1:" + std::to_string(server_->port()))->request("GET", "/hello");
   ASSERT_TRUE(plain.ok());
   EXPECT_EQ(plain->status, 400);
 }
@@ -142,7 +150,8 @@ TEST_F(TlsTest, PlainHttpOnTheTlsPortIsToldSo) {
 TEST_F(TlsTest, UnfinishedAndBrokenHandshakesEnd) {
   start({.tls = tls(), .header_timeout = 200ms});
   RawClient silent(server_->port()), half(server_->port()), broken(server_->port()), gone(server_->port());
-  const std::string hello("\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", 11);  // the beginning of a ClientHello
+  const std::string hello("\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+                          11);  // the beginning of a ClientHello
   half.send(hello);
   gone.send(hello);
   gone.close();
@@ -180,7 +189,8 @@ TEST_F(TlsTest, ANewCertificateIsTakenWithoutDroppingConnections) {
   use(make_certificate("two"));  // the key first: for a moment the two do not belong together
   EXPECT_TRUE(eventually([&] { return client().request("GET", "/hello").ok(); })) << "the new one is served";
   EXPECT_EQ(old.request("GET", "/hello")->body, "hello");
-  EXPECT_FALSE(Client::create(server_->address(), {.ca_file = folder_ + "_ca_1.pem"})->request("GET", "/hello").ok())
+  EXPECT_FALSE(
+      Client::create(server_->address(), {.ca_file = folder_ + "_ca_1.pem"})->request("GET", "/hello").ok())
       << "who trusts the old one alone is not served with it any more";
 }
 
@@ -200,16 +210,20 @@ TEST_F(TlsTest, FilesThatCannotBeUsedAreNamed) {
   const TestCertificate other = make_certificate("other");
   const std::string other_key = folder_ + "_other.key", encrypted = folder_ + "_encrypted.key";
   put_file(other_key, other.key);
-  put_file(encrypted, "-----BEGIN ENCRYPTED PRIVATE KEY-----\nMIIBvTBXBgkqhkiG9w0BBQ0wSjApBgkqhkiG9w0BBQwwHAQI\n"
-                      "-----END ENCRYPTED PRIVATE KEY-----\n");
+  put_file(encrypted,
+           "-----BEGIN ENCRYPTED PRIVATE KEY-----\nMIIBvTBXBgkqhkiG9w0BBQ0wSjApBgkqhkiG9w0BBQwwHAQI\n"
+           "-----END ENCRYPTED PRIVATE KEY-----\n");
   const auto failure = [&](TlsOptions options) {
-    const auto server = Server::create({.tls = std::move(options)}, [](Request, std::shared_ptr<ResponseWriter>) {});
+    const auto server =
+        Server::create({.tls = std::move(options)}, [](Request, std::shared_ptr<ResponseWriter>) {});
     return server.ok() ? "none" : std::string(message_of(server.status()));
   };
   EXPECT_EQ(failure(tls()), "none");
-  EXPECT_EQ(failure({.certificate_file = certificate_file_, .key_file = other_key}),
-            "the private key in " + other_key + " does not belong to the certificate in " + certificate_file_);
-  EXPECT_NE(failure({.certificate_file = "/nowhere.pem", .key_file = key_file_}).find("/nowhere.pem"), std::string::npos);
+  EXPECT_EQ(
+      failure({.certificate_file = certificate_file_, .key_file = other_key}),
+      "the private key in " + other_key + " does not belong to the certificate in " + certificate_file_);
+  EXPECT_NE(failure({.certificate_file = "/nowhere.pem", .key_file = key_file_}).find("/nowhere.pem"),
+            std::string::npos);
   EXPECT_NE(failure({.certificate_file = key_file_}).find("holds no certificate"), std::string::npos);
   const std::string no_key = failure({.certificate_file = certificate_file_});
   EXPECT_NE(no_key.find("holds no private key"), std::string::npos) << no_key;
@@ -255,7 +269,8 @@ TEST_F(TlsTest, WhatIsBentOnTheWayIsNeverTakenForText) {
       std::string bytes = client->take_output();
       if (bent > 0 && passed <= bent && bent < passed + bytes.size()) bytes[bent - passed] ^= 1;
       passed += bytes.size();
-      for (size_t at = 0; at < bytes.size(); at += 1000) server->receive(std::string_view(bytes).substr(at, 1000), &got);
+      for (size_t at = 0; at < bytes.size(); at += 1000)
+        server->receive(std::string_view(bytes).substr(at, 1000), &got);
       client->receive(server->take_output(), &unused);
     }
     EXPECT_EQ(sent.substr(0, got.size()), got) << bent;

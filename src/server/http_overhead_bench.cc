@@ -1,15 +1,20 @@
-// What the server itself costs, around an engine that costs nothing: CPU time of a request (read, parse, validate, render the
-// template, tokenize, submit, answer) and of a streamed token (detokenize, parse the answer, build the chunk, send it).
+// What the server itself costs, around an engine that costs nothing: CPU time of a request (read, parse,
+// validate, render the template, tokenize, submit, answer) and of a streamed token (detokenize, parse the
+// answer, build the chunk, send it).
 //
-// The time of all the process's threads, less the client's (which runs here too) and the stub engine's outside of what a real
-// one would call: the detokenizer and the sink. System calls count. Bars: `p50_us` under 100 for a request, under 5 for a token.
+// The time of all the process's threads, less the client's (which runs here too) and the stub engine's
+// outside of what a real one would call: the detokenizer and the sink. System calls count. Bars: `p50_us`
+// under 100 for a request, under 5 for a token.
 //
-//   request/200/32  32 connections that send a request each at the same moment, again and again: prompts of about 200 tokens, one
+//   request/200/32  32 connections that send a request each at the same moment, again and again: prompts of
+//   about 200 tokens, one
 //                   token answered. With 1 connection a request pays for waking three threads by itself
-//   token/64        64 streams at once, each given a token a step as a batch would; CPU of a step over its streams
+//   token/64        64 streams at once, each given a token a step as a batch would; CPU of a step over its
+//   streams
 //
 // `engine_us` is the share of the engine's thread, which makes the chunks and hands them over.
-// `send_us` is the share that no server is without: one send() of a chunk's size over the loopback, measured in the same run.
+// `send_us` is the share that no server is without: one send() of a chunk's size over the loopback, measured
+// in the same run.
 #include <benchmark/benchmark.h>
 #include <pthread.h>
 
@@ -74,7 +79,8 @@ std::string chat_request(int64_t words, bool stream) {
   if (stream) body["stream"] = true;
   const std::string data = body.dump();
   return fmt::format(
-      "POST /v1/chat/completions HTTP/1.1\r\nHost: 127.0.0.1:8000\r\nUser-Agent: bench/1.0\r\nAccept: application/json\r\n"
+      "POST /v1/chat/completions HTTP/1.1\r\nHost: 127.0.0.1:8000\r\nUser-Agent: bench/1.0\r\nAccept: "
+      "application/json\r\n"
       "Content-Type: application/json\r\nAuthorization: Bearer none\r\nContent-Length: {}\r\n\r\n{}",
       data.size(), data);
 }
@@ -120,7 +126,11 @@ void request(benchmark::State& state) {
   }
   report(state, costs);
 }
-BENCHMARK(request)->ArgsProduct({{20, 200}, {1, 32}})->Iterations(1000)->Unit(benchmark::kMicrosecond)->UseRealTime();
+BENCHMARK(request)
+    ->ArgsProduct({{20, 200}, {1, 32}})
+    ->Iterations(1000)
+    ->Unit(benchmark::kMicrosecond)
+    ->UseRealTime();
 
 /// p50 of a bare send() of a chunk to each of `width` sockets in turn, whose peers read in between.
 double bare_send_us(size_t width) {
@@ -199,8 +209,8 @@ void token(benchmark::State& state) {
   std::vector<double> costs, engine_costs;
   int32_t count = 0;
   for (auto _ : state) {
-    // This thread is the engine; what it does in step() is what a real one's would. The clients read only after the
-    // measured part, from the kernel's buffers.
+    // This thread is the engine; what it does in step() is what a real one's would. The clients read only
+    // after the measured part, from the kernel's buffers.
     const double all = cpu_us(CLOCK_PROCESS_CPUTIME_ID), begin = cpu_us(CLOCK_THREAD_CPUTIME_ID);
     streams.step(++count, /*last=*/false);
     const double mine = cpu_us(CLOCK_THREAD_CPUTIME_ID);
