@@ -7,6 +7,7 @@ import json
 import math
 import os
 import pathlib
+import re
 import subprocess
 import sys
 
@@ -245,6 +246,10 @@ def test_schemathesis_finds_the_document_true(server, tmp_path):
     command = [pathlib.Path(sys.executable).parent / "schemathesis", "run", server.address + "/openapi.json", "--max-examples", "10", "--generation-deterministic",
                "--suppress-health-check", "all", "--request-timeout", "60",
                "--checks", "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance,unsupported_method",
-               "--phases", "examples,coverage,fuzzing", "--workers", "2", "--no-color"]
+               "--phases", "examples,coverage,fuzzing", "--workers", "1", "--no-color"]
     done = subprocess.run(command, capture_output=True, timeout=600, cwd=tmp_path)
-    assert done.returncode == 0, done.stdout.decode()[-6000:] + done.stderr.decode()[-2000:]
+    said = done.stdout.decode()
+    # not its exit code: on a busy machine a scenario counts as failed (hypothesis' clock) in which every case passed
+    counts = re.search(r"(\d+) generated, (\d+) passed", said)
+    assert counts and counts[1] == counts[2] and int(counts[1]) > 500, said[-6000:] + done.stderr.decode()[-2000:]
+    assert "Failures:" not in said and "Errors:" not in said, said[-6000:]
