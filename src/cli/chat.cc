@@ -25,7 +25,7 @@ using Json = nlohmann::json;
 struct ChatOptions {
   ServeOptions serve;
   std::string url;
-  std::string api_key;
+  std::string api_key, ca_file;
   ChatSettings settings;
   std::optional<double> temperature;
   std::optional<int64_t> max_tokens;
@@ -159,7 +159,7 @@ StatusOr<std::string> first_model(http::Client& client, const ChatOptions& optio
 }
 
 Status converse(const ChatOptions& options) {
-  ASSIGN_OR_RETURN(http::Client client, http::Client::create(options.url));
+  ASSIGN_OR_RETURN(http::Client client, http::Client::create(options.url, {.ca_file = options.ca_file}));
   ChatSettings settings = options.settings;
   settings.temperature = options.temperature;
   settings.max_tokens = options.max_tokens;
@@ -199,10 +199,12 @@ int run_chat(const Arguments& arguments) {
   OptionTable table("hadal chat", "A conversation with a running server or a checkpoint.");
   table.optional_positional("MODEL", &options.serve.engine.model,
                             "checkpoint folder, or hub id in the local cache");
-  table.option("--url", &options.url, "a running server (http://host:port or unix:/path) in place of MODEL");
+  table.option("--url", &options.url, "a running server (http[s]://host:port or unix:/path) in place of MODEL");
   table.option("--model-name", &options.settings.model,
                "the model's name on that server; default: its first");
   table.option("--api-key", &options.api_key, "key for that server");
+  table.option("--cacert", &options.ca_file,
+               "PEM file of authorities to trust with https; default: SSL_CERT_FILE, else the system's");
   table.option("--system", &options.settings.system, "the system message");
   table.option("--temperature", &options.temperature, "0: greedy; default: the model's own");
   table.option("--max-tokens", &options.max_tokens, "most tokens of an answer");

@@ -19,7 +19,6 @@ struct ForeignRow {
 };
 
 constexpr const char* kOneDevice = "this version runs a model on one device";
-constexpr const char* kNoTls = "TLS is not built in; let a proxy or gateway end it, or use --uds";
 
 constexpr std::array kForeign = {
     ForeignRow{"--tensor-parallel-size,-tp", Takes::kValue, "1", Answer::kRefuse, kOneDevice},
@@ -36,9 +35,6 @@ constexpr std::array kForeign = {
                "transfer of KV cache is not built in yet"},
     ForeignRow{"--enable-lora", Takes::kFlag, "", Answer::kRefuse, "adapters are not built in yet"},
     ForeignRow{"--cpu-offload-gb", Takes::kValue, "0", Answer::kRefuse, "weights are not offloaded"},
-    ForeignRow{"--ssl-certfile", Takes::kValue, "", Answer::kRefuse, kNoTls},
-    ForeignRow{"--ssl-keyfile", Takes::kValue, "", Answer::kRefuse, kNoTls},
-    ForeignRow{"--enable-ssl-refresh", Takes::kFlag, "", Answer::kRefuse, kNoTls},
     ForeignRow{"--response-role", Takes::kValue, "assistant", Answer::kRefuse, "answers are the assistant's"},
     ForeignRow{"--runner", Takes::kValue, "generate", Answer::kRefuse, "the models served here make text"},
     ForeignRow{"--task", Takes::kValue, "generate", Answer::kRefuse, "the models served here make text"},

@@ -13,7 +13,9 @@
 #include <cstring>
 #include <utility>
 
+#include "http/client_endpoint.h"
 #include "http/response_reader.h"
+#include "http/tls_context.h"
 
 namespace hadal::http {
 namespace {
@@ -45,48 +47,6 @@ Status finish_connect(int fd, const sockaddr* address, socklen_t size, milliseco
   return OkStatus();
 }
 
-struct Endpoint {
-  std::string host, port, unix_path, base;
-};
-
-StatusOr<Endpoint> parse_url(std::string_view url) {
-  Endpoint endpoint;
-  if (url.substr(0, 5) == "unix:") {
-    endpoint.unix_path = std::string(url.substr(5));
-    if (endpoint.unix_path.substr(0, 2) == "//") endpoint.unix_path.erase(0, 2);
-    if (endpoint.unix_path.empty() || endpoint.unix_path.size() >= sizeof(sockaddr_un{}.sun_path)) {
-      return invalid_argument("'{}' names no usable Unix socket", url);
-    }
-    return endpoint;
-  }
-  std::string_view rest = url;
-  if (rest.substr(0, 8) == "https://") return unimplemented("TLS is not supported by this client: {}", url);
-  if (rest.substr(0, 7) == "http://") rest.remove_prefix(7);
-  const size_t slash = rest.find('/');
-  if (slash != std::string_view::npos) {
-    endpoint.base = std::string(rest.substr(slash));
-    while (!endpoint.base.empty() && endpoint.base.back() == '/') endpoint.base.pop_back();
-    rest = rest.substr(0, slash);
-  }
-  std::string_view host = rest;
-  endpoint.port = "80";
-  if (!rest.empty() && rest[0] == '[') {
-    const size_t end = rest.find(']');
-    if (end == std::string_view::npos) return invalid_argument("'{}' is not an http:// or unix: address", url);
-    host = rest.substr(1, end - 1);
-    if (end + 1 < rest.size() && rest[end + 1] == ':') endpoint.port = std::string(rest.substr(end + 2));
-  } else if (const size_t colon = rest.rfind(':'); colon != std::string_view::npos) {
-    host = rest.substr(0, colon);
-    endpoint.port = std::string(rest.substr(colon + 1));
-  }
-  endpoint.host = std::string(host);
-  if (endpoint.host.empty() || endpoint.port.empty() ||
-      endpoint.port.find_first_not_of("0123456789") != std::string::npos) {
-    return invalid_argument("'{}' is not an http:// or unix: address", url);
-  }
-  return endpoint;
-}
-
 }  // namespace
 
 struct Client::State {
@@ -94,16 +54,23 @@ struct Client::State {
   std::string url;
   ClientOptions options;
   int fd = -1;
+  std::unique_ptr<TlsSession> tls;  // null: plain
+  std::string early_plain;          // came with the handshake's end
 
   ~State() { close(); }
   void close() {
     if (fd >= 0) ::close(fd);
     fd = -1;
+    tls.reset();
+    early_plain.clear();
   }
   Status connect();
   Status connect_unix();
   Status connect_tcp();
+  Status shake_hands();
   Status send_all(std::string_view bytes);
+  Status send_raw(std::string_view bytes);
+  StatusOr<std::string> receive_raw();
   StatusOr<std::string> receive();  // empty: the connection ended
   std::string head_of(std::string_view method, std::string_view target, const Headers& headers, size_t body_size) const;
   Status exchange(std::string_view head, std::string_view body, ResponseReader& reader, const OnHead& on_head,
@@ -112,7 +79,8 @@ struct Client::State {
 
 Status Client::State::connect() {
   close();
-  const Status status = endpoint.unix_path.empty() ? connect_tcp() : connect_unix();
+  Status status = endpoint.unix_path.empty() ? connect_tcp() : connect_unix();
+  if (status.ok() && endpoint.tls) status = shake_hands();
   if (status.ok()) return status;
   close();
   return annotate(status, fmt::format("cannot connect to {}", url));
@@ -149,7 +117,40 @@ Status Client::State::connect_tcp() {
   return last;
 }
 
+Status Client::State::shake_hands() {
+  ASSIGN_OR_RETURN(tls, connect_tls(endpoint.host, options.ca_file));
+  while (tls->state() == TlsSession::State::kHandshake) {
+    RETURN_IF_ERROR(send_raw(tls->take_output()));
+    RETURN_IF_ERROR(wait_for(fd, POLLIN, options.connect_timeout, "waiting for the TLS handshake"));
+    ASSIGN_OR_RETURN(const std::string bytes, receive_raw());
+    if (bytes.empty()) return unavailable("TLS: the server closed the connection in the handshake");
+    tls->receive(bytes, &early_plain);
+  }
+  const Status sent = send_raw(tls->take_output());  // after a failure that is the alert
+  if (tls->state() == TlsSession::State::kFailed) return unavailable("TLS: {}", tls->failure());
+  return sent;
+}
+
 Status Client::State::send_all(std::string_view bytes) {
+  if (!tls) return send_raw(bytes);
+  if (!tls->send(bytes)) return unavailable("TLS: {}", tls->failure());
+  return send_raw(tls->take_output());
+}
+
+StatusOr<std::string> Client::State::receive() {
+  if (!tls) return receive_raw();
+  std::string plain = std::exchange(early_plain, std::string());
+  while (plain.empty()) {
+    if (tls->state() == TlsSession::State::kEnded) return plain;
+    ASSIGN_OR_RETURN(const std::string bytes, receive_raw());
+    if (bytes.empty()) return unavailable("the connection was cut");  // without TLS's end something may be missing
+    if (tls->receive(bytes, &plain) == TlsSession::State::kFailed) return unavailable("TLS: {}", tls->failure());
+    if (tls->has_output()) RETURN_IF_ERROR(send_raw(tls->take_output()));
+  }
+  return plain;
+}
+
+Status Client::State::send_raw(std::string_view bytes) {
   while (!bytes.empty()) {
     const ssize_t sent = ::send(fd, bytes.data(), bytes.size(), MSG_NOSIGNAL);
     if (sent > 0) {
@@ -163,7 +164,7 @@ Status Client::State::send_all(std::string_view bytes) {
   return OkStatus();
 }
 
-StatusOr<std::string> Client::State::receive() {
+StatusOr<std::string> Client::State::receive_raw() {
   std::string bytes(16 * 1024, '\0');
   for (;;) {
     const ssize_t got = ::recv(fd, bytes.data(), bytes.size(), 0);

@@ -1,12 +1,14 @@
-// A blocking HTTP/1.1 client over TCP and Unix sockets, for tests, the benchmark and commands that talk to a server.
+// A blocking HTTP/1.1 client over TCP, TLS and Unix sockets, for tests, the benchmark and commands that talk to a server.
 //
 //   ASSIGN_OR_RETURN(Client client, Client::create("http://127.0.0.1:8000"));       // or "unix:/run/hadal.sock"
 //   ASSIGN_OR_RETURN(Response answer, client.request("GET", "/v1/models"));
 //   RETURN_IF_ERROR(client.stream("POST", "/v1/completions", {}, body, on_head, on_bytes));
 //
-// One connection, kept alive between requests and opened anew when the server has closed it. Not thread-safe. No TLS, no
-// redirects, no proxies. Errors: unavailable (cannot connect, connection lost), deadline_exceeded (a timeout), data_loss
-// (a malformed answer), cancelled (a callback returned false).
+// One connection, kept alive between requests and opened anew when the server has closed it. Not thread-safe. No
+// redirects, no proxies. With https:// the server's certificate must be signed by an authority of the system (or of the file in
+// SSL_CERT_FILE, or of `ca_file`) and made out to the host of the URL. Errors: unavailable (cannot connect, a certificate that is not
+// trusted, connection lost), deadline_exceeded (a timeout), data_loss (a malformed answer), cancelled (a callback
+// returned false).
 #pragma once
 
 #include <chrono>
@@ -25,6 +27,7 @@ struct ClientOptions {
   std::chrono::milliseconds connect_timeout{5'000};
   std::chrono::milliseconds read_timeout{600'000};  // without a byte
   size_t max_body_bytes = size_t{1} << 30;          // of an answer that is gathered by request()
+  std::string ca_file;                              // PEM; authorities to trust in place of the system's
 };
 
 struct Response {
@@ -35,7 +38,7 @@ struct Response {
 
 class Client {
  public:
-  /// Does not connect yet. `url`: http://host[:port][/base] or unix:/path. The base path is put before every target.
+  /// Does not connect yet. `url`: http[s]://host[:port][/base] or unix:/path. The base path is put before every target.
   static StatusOr<Client> create(std::string_view url, ClientOptions options = {});
   Client(Client&&) noexcept;
   Client& operator=(Client&&) noexcept;

@@ -17,6 +17,12 @@ namespace {
 
 TimePoint now() { return std::chrono::steady_clock::now(); }
 
+// No TLS record begins with a letter; every HTTP method does.
+bool is_plain_http(std::string_view bytes) {
+  const char first = bytes.empty() ? '\0' : bytes[0];
+  return (first >= 'A' && first <= 'Z') || (first >= 'a' && first <= 'z');
+}
+
 }  // namespace
 
 Connection::Connection(ServerCore& core, IoThread& io, Socket socket, PeerInfo peer)
@@ -35,7 +41,12 @@ void Connection::start(Admission admission) {
   error_code ec;
   socket_.non_blocking(true, ec);
   if (ec) return close();
-  if (admission == Admission::kTooMany) {
+  admission_ = admission;
+  if (core_.tls && !peer_.is_unix_socket) {
+    tls_ = core_.tls->accept();
+    if (!tls_) return close();
+    enter(Phase::kHandshake);
+  } else if (admission == Admission::kTooMany) {
     refuse(503, "too many connections");
   } else {
     read_deadline_ = now() + core_.options.idle_timeout;
@@ -67,8 +78,36 @@ void Connection::on_readable() {
   if (ec == asio::error::would_block || ec == asio::error::interrupted) return wait_readable();
   if (ec == asio::error::eof) return on_end_of_input();
   if (ec) return close();
-  on_bytes({io_.scratch.data(), bytes});
+  const std::string_view got(io_.scratch.data(), bytes);
+  if (tls_) {
+    on_ciphertext(got);
+  } else {
+    on_bytes(got);
+  }
   wait_readable();
+}
+
+void Connection::on_ciphertext(std::string_view bytes) {
+  if (phase_ == Phase::kLingering) return;  // read to be dropped
+  if (phase_ == Phase::kHandshake && !tls_->has_begun() && is_plain_http(bytes)) {
+    tls_.reset();
+    return refuse(400, "plain HTTP was sent to a port that speaks TLS; use https://");
+  }
+  std::string plain;
+  const TlsSession::State state = tls_->receive(bytes, &plain);
+  if (phase_ == Phase::kHandshake && state == TlsSession::State::kOpen) {
+    enter(Phase::kIdle);
+    if (admission_ == Admission::kTooMany) refuse(503, "too many connections");
+  }
+  if (tls_->has_output() && state != TlsSession::State::kFailed) flush();  // of the handshake, tickets
+  if (!plain.empty() && phase_ != Phase::kClosed) on_bytes(plain);
+  if (phase_ == Phase::kClosed || phase_ == Phase::kLingering) return;
+  if (state == TlsSession::State::kEnded) return on_end_of_input();
+  if (state == TlsSession::State::kFailed) {
+    log_debug("TLS with {}: {}", peer_.address, tls_->failure());
+    if (exchange_) return close();
+    linger();  // sends the alert
+  }
 }
 
 void Connection::on_bytes(std::string_view bytes) {
@@ -115,6 +154,7 @@ void Connection::enter(Phase phase) {
   const ServerOptions& options = core_.options;
   switch (phase) {
     case Phase::kIdle: read_deadline_ = now() + options.idle_timeout; break;
+    case Phase::kHandshake:
     case Phase::kHeader: read_deadline_ = now() + options.header_timeout; break;
     case Phase::kBody: read_deadline_ = now() + options.body_timeout; break;
     case Phase::kHalfClosed: read_deadline_ = now() + options.half_close_grace; break;
@@ -127,6 +167,10 @@ void Connection::enter(Phase phase) {
 // Nothing else is being written between requests, so 25 bytes fit into the socket's buffer or the client is hopeless.
 void Connection::send_continue() {
   static constexpr std::string_view kContinue = "HTTP/1.1 100 Continue\r\n\r\n";
+  if (tls_) {
+    tls_->send(kContinue);
+    return flush();
+  }
   error_code ec;
   const size_t sent = socket_.write_some(asio::buffer(kContinue.data(), kContinue.size()), ec);
   if (ec || sent != kContinue.size()) close();
@@ -136,11 +180,7 @@ void Connection::send_continue() {
 
 std::shared_ptr<Exchange> Connection::begin_exchange(bool keep_alive, bool chunked, bool head_only) {
   const uint64_t id = ++exchange_id_;
-  auto wake = [weak = weak_from_this(), &context = io_.context, id](Wake reason) {
-    asio::post(context, [weak, id, reason] {
-      if (const std::shared_ptr<Connection> self = weak.lock()) self->on_wake(id, reason);
-    });
-  };
+  auto wake = [weak = weak_from_this(), &io = io_, id](Wake reason) { io.wake({weak, id, reason}); };
   exchange_ = std::make_shared<Exchange>(
       Exchange::Settings{.head_only = head_only, .keep_alive = keep_alive, .chunked = chunked,
                          .max_stream_buffer = core_.options.max_stream_buffer, .draining = &core_.draining},
@@ -185,39 +225,6 @@ void Connection::refuse(int status, std::string_view message) {
   exchange->respond(status, std::move(headers), std::move(body.body));
 }
 
-void Connection::on_wake(uint64_t exchange_id, Wake wake) {
-  if (phase_ == Phase::kClosed || !exchange_ || exchange_id != exchange_id_) return;
-  if (wake == Wake::kDrop) return reset();
-  flush();
-}
-
-void Connection::flush() {
-  if (writing_) return;
-  out_ = exchange_->take_pending();
-  out_offset_ = 0;
-  if (out_.empty()) {
-    if (exchange_->complete()) on_answer_complete();
-    return;
-  }
-  writing_ = true;
-  write_some();
-}
-
-void Connection::write_some() {
-  write_deadline_ = now() + core_.options.write_timeout;
-  socket_.async_write_some(asio::buffer(out_.data() + out_offset_, out_.size() - out_offset_),
-                           [self = shared_from_this()](error_code ec, size_t sent) {
-                             if (self->phase_ == Phase::kClosed) return;
-                             if (ec) return self->close();
-                             self->exchange_->on_sent(sent);
-                             self->out_offset_ += sent;
-                             if (self->out_offset_ < self->out_.size()) return self->write_some();
-                             self->writing_ = false;
-                             self->write_deadline_ = TimePoint::max();
-                             self->flush();
-                           });
-}
-
 void Connection::on_answer_complete() {
   const bool keep_alive = exchange_->keep_alive() && !core_.draining;
   end_exchange();
@@ -244,10 +251,20 @@ void Connection::end_exchange() {
 // Closing a socket with unread bytes resets it, and the client may lose the answer: wait for its end, a while.
 void Connection::linger() {
   error_code ec;
+  say_goodbye();
   socket_.shutdown(Socket::shutdown_send, ec);
   if (ec || end_of_input_) return close();
   enter(Phase::kLingering);
   wait_readable();
+}
+
+// Best effort: a few bytes, which fit into the socket's buffer or the peer is hopeless.
+void Connection::say_goodbye() {
+  if (!tls_ || writing_) return;
+  tls_->end();
+  const std::string last = tls_->take_output();
+  error_code ec;
+  if (!last.empty()) socket_.write_some(asio::buffer(last), ec);
 }
 
 // Cuts the connection so that the client cannot take what it has for the whole answer.
@@ -260,6 +277,7 @@ void Connection::reset() {
 void Connection::close() {
   if (phase_ == Phase::kClosed) return;
   const std::shared_ptr<Connection> self = shared_from_this();
+  if (phase_ == Phase::kIdle) say_goodbye();  // what is cut in the middle must not look ended
   phase_ = Phase::kClosed;
   read_deadline_ = write_deadline_ = TimePoint::max();
   paused_ = false;
@@ -277,7 +295,8 @@ void Connection::close() {
 }
 
 void Connection::begin_drain() {
-  if (!exchange_ && phase_ == Phase::kIdle && reader_.at_message_start()) close();
+  const bool idle = phase_ == Phase::kIdle || phase_ == Phase::kHandshake;
+  if (!exchange_ && idle && reader_.at_message_start()) close();
 }
 
 void Connection::on_due(TimePoint time) {
@@ -298,26 +317,6 @@ void Connection::on_due(TimePoint time) {
     pollfd descriptor{.fd = socket_.native_handle(), .events = POLLRDHUP, .revents = 0};
     if (::poll(&descriptor, 1, 0) > 0) on_end_of_input();
   }
-}
-
-void IoThread::start_sweeping() {
-  if (sweeping) return;
-  sweeping = true;
-  sweeper.expires_after(kSweepInterval);
-  sweeper.async_wait([this](error_code) {
-    sweeping = false;
-    sweep();
-    if (!connections.empty()) start_sweeping();
-  });
-}
-
-void IoThread::sweep() {
-  const TimePoint time = std::chrono::steady_clock::now();
-  std::vector<std::shared_ptr<Connection>> due;
-  for (const auto& connection : connections) {
-    if (connection->due(time)) due.push_back(connection);
-  }
-  for (const auto& connection : due) connection->on_due(time);
 }
 
 }  // namespace hadal::http

@@ -7,48 +7,30 @@
 
 #include <atomic>
 #include <boost/asio/generic/stream_protocol.hpp>
-#include <boost/asio/io_context.hpp>
-#include <boost/asio/steady_timer.hpp>
 #include <chrono>
 #include <memory>
 #include <string>
-#include <unordered_set>
-#include <vector>
 
 #include "http/exchange.h"
+#include "http/io_thread.h"
 #include "http/request_reader.h"
 #include "http/server.h"
+#include "http/tls_context.h"
 
 namespace hadal::http {
 
 using Socket = boost::asio::generic::stream_protocol::socket;
-using TimePoint = std::chrono::steady_clock::time_point;
-constexpr std::chrono::milliseconds kSweepInterval{50};
-
-class Connection;
 
 /// What all connections share. Outlives them.
 struct ServerCore {
   ServerOptions options;
   Handler handler;
+  std::unique_ptr<TlsCertificates> tls;  // null: plain
   std::atomic<bool> draining{false};
   std::atomic<int64_t> connections{0};
   std::atomic<int64_t> connections_total{0};
   std::atomic<int64_t> in_progress{0};
   std::atomic<int64_t> requests_total{0};
-};
-
-/// One io thread's context and connections.
-struct IoThread {
-  boost::asio::io_context context{1};
-  boost::asio::steady_timer sweeper{context};
-  bool sweeping = false;
-  bool stopped = false;
-  std::unordered_set<std::shared_ptr<Connection>> connections;
-  std::vector<char> scratch = std::vector<char>(64 * 1024);
-
-  void start_sweeping();
-  void sweep();
 };
 
 class Connection : public std::enable_shared_from_this<Connection> {
@@ -60,15 +42,17 @@ class Connection : public std::enable_shared_from_this<Connection> {
   /// The server stops: closes when idle, otherwise after the running answer.
   void begin_drain();
   void close();
+  void on_wake(uint64_t exchange_id, Wake wake);
   /// By the sweeper.
   bool due(TimePoint now) const { return now >= read_deadline_ || now >= write_deadline_ || paused_; }
   void on_due(TimePoint now);
 
  private:
-  enum class Phase : uint8_t { kIdle, kHeader, kBody, kAnswering, kHalfClosed, kLingering, kClosed };
+  enum class Phase : uint8_t { kHandshake, kIdle, kHeader, kBody, kAnswering, kHalfClosed, kLingering, kClosed };
 
   void wait_readable();
   void on_readable();
+  void on_ciphertext(std::string_view bytes);
   void on_bytes(std::string_view bytes);
   void on_end_of_input();
   void process();
@@ -78,19 +62,24 @@ class Connection : public std::enable_shared_from_this<Connection> {
   std::shared_ptr<Exchange> begin_exchange(bool keep_alive, bool chunked, bool head_only);
   void answer(Request request);
   void refuse(int status, std::string_view message);
-  void on_wake(uint64_t exchange_id, Wake wake);
   void flush();
-  void write_some();
+  bool fill_out();
+  bool write_out();
+  void wait_writable();
+  void on_written(size_t bytes);
   void on_answer_complete();
   void end_exchange();
   void linger();
   void reset();
+  void say_goodbye();
 
   ServerCore& core_;
   IoThread& io_;
   Socket socket_;
   const PeerInfo peer_;
   RequestReader reader_;
+  std::unique_ptr<TlsSession> tls_;  // null: plain, and nothing below differs
+  Admission admission_ = Admission::kServe;
 
   Phase phase_ = Phase::kIdle;
   TimePoint read_deadline_ = TimePoint::max();
@@ -106,7 +95,9 @@ class Connection : public std::enable_shared_from_this<Connection> {
   TimePoint exchange_began_{};
   std::string out_;  // being written
   size_t out_offset_ = 0;
-  bool writing_ = false;
+  size_t out_answer_bytes_ = 0;    // how many bytes of the answer it carries
+  size_t out_answer_credited_ = 0;  // how many of them the exchange was told of
+  bool writing_ = false;  // the socket's buffer is full, and the rest of `out_` waits for it
 };
 
 }  // namespace hadal::http

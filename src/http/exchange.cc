@@ -23,6 +23,8 @@ const std::string& date_field() {
   return field;
 }
 
+constexpr size_t kFraming = 24;  // of a chunk, at most
+
 void append_chunk(std::string_view piece, std::string* out) {
   char size[20];
   const auto end = std::to_chars(size, size + sizeof size, piece.size(), 16).ptr;
@@ -109,6 +111,7 @@ bool Exchange::write(std::string_view piece) {
     drop_locked();
     return false;
   }
+  if (pending_.empty()) pending_.reserve(piece.size() + kFraming);
   if (chunked_) {
     append_chunk(piece, &pending_);
   } else {
@@ -142,7 +145,7 @@ void Exchange::abandon(const ErrorBodyMaker& error_body) {
     if (finished_ || !accepts_locked()) return;
     dropped_callback = std::move(on_disconnect_);
     on_disconnect_ = nullptr;
-    if (started_) {
+    if (started_ || gone_) {  // who has gone is owed no answer, and its request did not fail
       drop_locked();
       return;
     }

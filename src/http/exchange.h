@@ -1,6 +1,6 @@
 // One request's answer on its way from any thread to the connection's io thread. Inside of http/ only.
 //
-// Writers append to `pending_` under the mutex and wake the connection by one post; the connection takes everything that
+// Writers append to `pending_` under the mutex and wake the connection (once until it looks); the connection takes everything that
 // has gathered in one go, so many tokens become one system call.
 //
 // Lifetime: the writer (ResponseWriterImpl) and the connection share the Exchange. Once the connection has called detach()
@@ -28,7 +28,7 @@ class Exchange {
     size_t max_stream_buffer = 0;
     const std::atomic<bool>* draining = nullptr;  // outlives the attachment
   };
-  /// `wake` posts to the io thread; called under the mutex, never after detach().
+  /// `wake` tells the io thread; called under the mutex, never after detach().
   Exchange(const Settings& settings, std::function<void(Wake)> wake)
       : settings_(settings), wake_(std::move(wake)) {}
 
@@ -43,7 +43,8 @@ class Exchange {
   size_t unsent_bytes() const EXCLUDES(mutex_);
   void on_disconnect(std::function<void()> callback) EXCLUDES(mutex_);
   void set_label(std::string label) EXCLUDES(mutex_);
-  /// The last writer went; answers 500 with `body` or cuts the stream if no end was given.
+  /// The last writer went; answers 500 with `body` or cuts the stream if no end was given. A client that has gone is
+  /// cut off without an answer.
   void abandon(const ErrorBodyMaker& error_body) EXCLUDES(mutex_);
 
   // connection's side, io thread

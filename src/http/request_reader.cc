@@ -24,6 +24,16 @@ std::string header_too_large(const ReaderLimits& limits) {
   return "the request's header is larger than " + std::to_string(limits.max_header_bytes) + " bytes";
 }
 
+bool is_blank(char c) { return c == ' ' || c == '\t'; }
+
+/// A line that goes on from the one before it (RFC 9112, 5.2): a server that joins them and one that does not see different fields.
+bool has_folded_line(std::string_view header) {
+  for (size_t end = header.find('\n'); end != std::string_view::npos; end = header.find('\n', end + 1)) {
+    if (end + 1 < header.size() && is_blank(header[end + 1])) return true;
+  }
+  return false;
+}
+
 bool all_digits(std::string_view text) {
   return !text.empty() && std::all_of(text.begin(), text.end(), [](char c) { return c >= '0' && c <= '9'; });
 }
@@ -65,6 +75,7 @@ RequestReader::State RequestReader::advance() {
       // The limit is ours (read_header): Beast's depends on how the bytes were cut.
       parser_->beast.header_limit(static_cast<std::uint32_t>(4 * limits_.max_header_bytes));
       header_bytes_ = 0;
+      line_ended_ = false;
       parser_->beast.body_limit(boost::none);
     }
     if (read_header() != State::kBody) return state_;
@@ -83,8 +94,12 @@ RequestReader::State RequestReader::read_header() {
     if (ec) return put_error(ec.value());
     if (used == 0 || consumed == buffer_.size()) break;
   }
+  const std::string_view taken = std::string_view(buffer_).substr(0, consumed);
+  const bool folded = has_folded_line(taken) || (line_ended_ && !taken.empty() && is_blank(taken[0]));
+  if (!taken.empty()) line_ended_ = taken.back() == '\n';
   buffer_.erase(0, consumed);
   header_bytes_ += consumed;
+  if (folded) return fail(400, "header fields must not be folded over several lines");
   const bool done = parser_->beast.is_header_done();
   if (header_bytes_ + (done ? 0 : buffer_.size()) > limits_.max_header_bytes) return fail(431, header_too_large(limits_));
   return done ? check_header() : state_;

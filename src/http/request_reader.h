@@ -5,7 +5,7 @@
 //   while (reader.advance() == RequestReader::State::kComplete) handle(reader.take());
 //
 // Strict where leniency lets two servers disagree about where a request ends (request smuggling): a length given twice
-// or both ways, a transfer coding other than `chunked` alone, a missing or repeated Host are refused. Trailer
+// or both ways, a transfer coding other than `chunked` alone, a folded field, a missing or repeated Host are refused. Trailer
 // fields of a chunked body are read and dropped. Memory is bounded by the limits.
 //
 // Not thread-safe. After an error the connection must be closed: what follows cannot be told apart.
@@ -77,6 +77,7 @@ class RequestReader {
   std::unique_ptr<Parser> parser_;
   std::string buffer_;  // not yet consumed
   size_t header_bytes_ = 0;  // consumed of this request's header
+  bool line_ended_ = false;  // the last of them ended a line
   Framing framing_ = Framing::kNone;
   uint64_t body_left_ = 0;  // kLength
   ChunkDecoder chunks_;     // kChunked

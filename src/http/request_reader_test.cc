@@ -105,6 +105,20 @@ TEST(RequestReader, RefusesWhatTwoServersCouldReadDifferently) {
   EXPECT_EQ(status_of(std::string("GET / HTTP/1.1\r\nHost: a\r\nX: a\0b\r\n\r\n", 35)), 400);
 }
 
+// Bug: a field that went on in the next line was joined, so that "X: a\r\n Transfer-Encoding: chunked" was one field here and two elsewhere.
+TEST(RequestReader, RefusesFoldedFieldsHoweverTheBytesAreCut) {
+  for (const std::string fold : {"X: a\r\n Transfer-Encoding: chunked\r\n", "Transfer-Encoding:\r\n\tchunked\r\n", " X: a\r\n"}) {
+    const std::string bytes = "POST / HTTP/1.1\r\n" + fold + "Host: h\r\n\r\n0\r\n\r\n";
+    for (size_t piece : {size_t{1}, size_t{17}, bytes.size()}) {
+      RequestReader reader({});
+      EXPECT_EQ(feed(reader, bytes, piece), State::kError) << fold << " by " << piece;
+      EXPECT_EQ(reader.error_status(), 400);
+    }
+  }
+  RequestReader body({});
+  EXPECT_EQ(feed(body, "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\n x", 1), State::kComplete) << "a body may begin with a blank";
+}
+
 TEST(RequestReader, RefusesBadTargetsVersionsAndExpectations) {
   EXPECT_EQ(status_of("GET nonsense HTTP/1.1\r\nHost: a\r\n\r\n"), 400);
   EXPECT_EQ(status_of("GET /%zz HTTP/1.1\r\nHost: a\r\n\r\n"), 400);

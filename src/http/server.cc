@@ -79,6 +79,10 @@ class ServerImpl final : public Server {
 
   Status listen() {
     const ServerOptions& options = core_.options;
+    if (options.tls.wanted()) {
+      if (options.host.empty()) return invalid_argument("http: TLS is for TCP; a Unix socket has none");
+      ASSIGN_OR_RETURN(core_.tls, TlsCertificates::load(options.tls));
+    }
     if (!options.host.empty()) RETURN_IF_ERROR(listen_tcp(options.host, options.port));
     if (!options.unix_path.empty()) RETURN_IF_ERROR(listen_unix(options.unix_path));
     if (!tcp_ && !local_) return invalid_argument("http: neither a host nor a Unix socket to listen on");
@@ -107,7 +111,7 @@ class ServerImpl final : public Server {
   std::string address() const override {
     if (port_ == 0) return "unix:" + core_.options.unix_path;
     const std::string& host = core_.options.host;
-    return fmt::format("http://{}:{}", host.find(':') == std::string::npos ? host : "[" + host + "]", port_);
+    return fmt::format("{}://{}:{}", core_.tls ? "https" : "http", host.find(':') == std::string::npos ? host : "[" + host + "]", port_);
   }
   ServerStats stats() const override {
     return {.connections = core_.connections, .requests_in_progress = core_.in_progress,

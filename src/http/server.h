@@ -1,4 +1,4 @@
-// An HTTP/1.1 server over TCP and Unix sockets. Boost.Asio and Beast are inside; nothing of them shows here.
+// An HTTP/1.1 server over TCP, TLS and Unix sockets. Boost.Asio, Beast and OpenSSL are inside; nothing of them shows here.
 //
 //   auto server = Server::create(options, [&](Request request, std::shared_ptr<ResponseWriter> response) {
 //     response->respond(200, {{"Content-Type", "text/plain"}}, "hello");
@@ -13,7 +13,7 @@
 // socket is still read, so a client that hangs up is noticed at once. A client that closes only its sending side
 // counts as hung up too (the two cannot be told apart), but a response that is given within `half_close_grace` is still sent.
 //
-// Errors: create() fails when an address cannot be bound. What a peer does never fails the server: malformed, oversized
+// Errors: create() fails when an address cannot be bound or TLS's files cannot be used. What a peer does never fails the server: malformed, oversized
 // or slow requests are answered with `error_body` and closed. An exception of the handler becomes a 500.
 #pragma once
 
@@ -29,7 +29,8 @@
 
 namespace hadal::http {
 
-/// The way to answer one request. Dropping the last reference without an answer sends a 500 (or cuts the stream).
+/// The way to answer one request. Dropping the last reference without an answer sends a 500 (or cuts the stream), unless the
+/// client has gone.
 class ResponseWriter {
  public:
   virtual ~ResponseWriter() = default;
@@ -80,10 +81,28 @@ struct Exchanged {
   std::string_view label;  // see ResponseWriter::set_label()
 };
 
+/// TLS for the TCP port. All files are PEM.
+struct TlsOptions {
+  enum class ClientCertificates : uint8_t { kNone, kOptional, kRequired };
+
+  std::string certificate_file;  // the server's, then its authorities'; empty: no TLS
+  std::string key_file;          // empty: in certificate_file
+  std::string client_ca_file;    // who may sign clients' certificates
+  ClientCertificates client_certificates = ClientCertificates::kNone;
+  bool refresh = false;  // looks at the files and takes new ones for new connections; broken ones are logged and left
+  std::chrono::milliseconds refresh_interval{1'000};
+
+  bool wanted() const { return !certificate_file.empty() || !key_file.empty(); }
+};
+
+/// Whether a server could use these files; ok where no TLS is wanted. For those who have much to do before they create a server.
+Status check_tls(const TlsOptions& options);
+
 struct ServerOptions {
   std::string host = "127.0.0.1";  // empty: no TCP
   uint16_t port = 0;               // 0: any free one, see Server::port()
   std::string unix_path;           // empty: no Unix socket
+  TlsOptions tls;                  // of the TCP port
   int io_threads = 1;
   size_t max_connections = 16384;  // more are answered 503
 
@@ -93,7 +112,7 @@ struct ServerOptions {
   size_t max_stream_buffer = size_t{1} << 20;  // unsent bytes of a stream before its reader is dropped
   size_t max_read_ahead = 64 * 1024;           // pipelined bytes taken while a response is being made
 
-  std::chrono::milliseconds header_timeout{10'000};  // from a request's first byte to the end of its header
+  std::chrono::milliseconds header_timeout{10'000};  // from a request's first byte to the end of its header; of a handshake too
   std::chrono::milliseconds body_timeout{60'000};    // from there to the end of its body
   std::chrono::milliseconds idle_timeout{75'000};    // between requests
   std::chrono::milliseconds write_timeout{30'000};   // without any progress of a write
@@ -118,7 +137,7 @@ class Server {
 
   /// The bound TCP port; 0 without TCP.
   virtual uint16_t port() const = 0;
-  /// "http://127.0.0.1:8000" or "unix:/path", for messages.
+  /// "http://127.0.0.1:8000", "https://..." or "unix:/path", for messages.
   virtual std::string address() const = 0;
   virtual ServerStats stats() const = 0;
 

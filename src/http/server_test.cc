@@ -325,6 +325,23 @@ TEST_F(ServerTest, HandlersThatThrowOrForgetAnswer500) {
   EXPECT_TRUE(raw.ended());
 }
 
+// Bug: a request that was cancelled because its client had closed its sending side was answered, and counted, as a 500.
+TEST_F(ServerTest, ACancelledRequestOfAHalfClosedClientIsNo500) {
+  std::atomic<int> status = -1;
+  start({.observer = [&](const Exchanged& exchanged) { status = exchanged.status; }});
+  RawClient raw(port());
+  raw.send(get("/hold"));
+  ASSERT_TRUE(held_.at(0));
+  raw.close_sending();
+  ASSERT_TRUE(eventually([&] { return held_.disconnects == 1; }));
+  {
+    const std::lock_guard lock(held_.mutex);
+    held_.writers.clear();
+  }
+  EXPECT_EQ(raw.read_to_end(), "");
+  EXPECT_TRUE(eventually([&] { return status == 0; }));
+}
+
 TEST_F(ServerTest, TooManyConnectionsAre503) {
   start({.max_connections = 2});
   RawClient one(port()), two(port());

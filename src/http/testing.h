@@ -64,6 +64,14 @@ class RawClient {
     return read_until([](const std::string&) { return false; }, timeout_ms);
   }
   bool ended() const { return ended_; }
+  /// What was gathered so far is no longer looked at.
+  void forget() { gathered_.clear(); }
+  /// Takes what has come without waiting, and forgets it.
+  void discard() {
+    char buffer[16384];
+    while (::recv(fd_, buffer, sizeof buffer, MSG_DONTWAIT) > 0) {
+    }
+  }
   void close_sending() { ::shutdown(fd_, SHUT_WR); }
   void close() {
     if (fd_ >= 0) ::close(fd_);

@@ -56,6 +56,7 @@ class ApiServerImpl final : public ApiServer {
   }
 
   Status load() {
+    RETURN_IF_ERROR(http::check_tls(options_.tls));  // a wrong file should not cost a model's loading
     name_models();
     ASSIGN_OR_RETURN(service_->loaded, load_engine(options_.engine, [this](const LoadedEngine& loaded) {
                        make_metrics(loaded);
@@ -99,6 +100,7 @@ class ApiServerImpl final : public ApiServer {
     http.host = options_.uds.empty() ? options_.host : "";
     http.port = static_cast<uint16_t>(options_.port);
     http.unix_path = options_.uds;
+    http.tls = options_.tls;
     http.max_body_bytes = static_cast<size_t>(options_.max_body_bytes);
     http.error_body = json_error;
     http.observer = [this](const http::Exchanged& exchanged) {

@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "base/status.h"
+#include "http/server.h"
 #include "server/engine_loader.h"
 
 namespace hadal {
@@ -25,6 +26,8 @@ struct ServeOptions {
   std::string host = "127.0.0.1";
   int32_t port = 8000;
   std::string uds;                           // a Unix socket in place of TCP
+  http::TlsOptions tls;                      // of the TCP port
+  int32_t ssl_cert_reqs = 0;                 // tls.client_certificates as vLLM's number
   std::string trusted_hop_secret_file;       // see server/request_origin.h
   std::vector<std::string> api_keys;         // see server/access.h; default: the environment's
   std::string admin_api_key;                 // the same

@@ -1,6 +1,7 @@
 #include "server/metrics.h"
 
 #include <algorithm>
+#include <array>
 
 #include "base/version.h"
 
@@ -15,6 +16,14 @@ constexpr size_t kMaxSeries =
 
 std::string_view tenant_label(const std::string& tenant) {
   return tenant.empty() ? std::string_view(kNoTenant) : std::string_view(tenant);
+}
+
+// A method is whatever a client sends; each new one would be a series for ever.
+std::string_view method_label(std::string_view method) {
+  static constexpr std::array kKnown = {"",    "GET",    "POST",  "HEAD",    "OPTIONS",
+                                        "PUT", "DELETE", "PATCH", "CONNECT", "TRACE"};
+  const bool known = std::find(kKnown.begin(), kKnown.end(), method) != kKnown.end();
+  return known ? method : std::string_view("other");
 }
 }  // namespace
 
@@ -128,7 +137,9 @@ void ServerMetrics::on_finished(const Finished& finished) {
 
 void ServerMetrics::on_http(const http::Exchanged& exchanged, bool known_path) {
   const std::string_view path = known_path ? exchanged.path : std::string_view("other");
-  registry_.counter(Metric::kHttpRequests, {exchanged.method, path, fmt::format("{}", exchanged.status)})
+  registry_
+      .counter(Metric::kHttpRequests,
+               {method_label(exchanged.method), path, fmt::format("{}", exchanged.status)})
       .add(1);
   registry_.histogram(Metric::kHttpRequestSeconds, {path}).observe(exchanged.seconds);
   if (exchanged.client_gone) registry_.counter(Metric::kHttpClientGone).add(1);

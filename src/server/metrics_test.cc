@@ -307,6 +307,20 @@ TEST(ServerMetrics, ExpertsLoadIsAsDetailedAsAskedFor) {
   EXPECT_EQ(pages(ExpertLoad(), "experts"), std::pair(size_t{0}, size_t{0})) << "a model without experts";
 }
 
+// Bug: each method that a client made up was a series of its own, until there was no room for real ones.
+TEST(ServerMetrics, MadeUpMethodsShareASeries) {
+  ServerMetrics metrics = metrics_for(false);
+  for (int i = 0; i < 1000; ++i) {
+    const std::string method = "BREW" + std::to_string(i);
+    metrics.on_http({.method = method, .path = "/health", .status = 405}, /*known_path=*/true);
+  }
+  metrics.on_http({.method = "GET", .path = "/health", .status = 200}, /*known_path=*/true);
+  const std::string page = metrics.expose(EngineStats(), true);
+  EXPECT_EQ(page.find("BREW"), std::string::npos);
+  EXPECT_EQ(value_of(page, "hadal:http_requests_total{method=\"other\",path=\"/health\",status=\"405\"}"), 1000);
+  EXPECT_EQ(value_of(page, "hadal:http_requests_total{method=\"GET\",path=\"/health\",status=\"200\"}"), 1);
+}
+
 TEST(ServerMetrics, TenantsLabelsAreBounded) {
   ServerMetrics metrics = metrics_for(false);
   for (int name = 0; name < 20'000; ++name) metrics.on_tenant_first_token(fmt::format("t{}", name), 0.1);

@@ -17,6 +17,9 @@ openai::StreamOptions stream_options(const openai::CommonRequest& fields) {
           .token_names = token_names(fields)};
 }
 
+/// Of a chunk without its text: one allocation a token in place of five.
+constexpr size_t kChunkBytes = 384;
+
 /// A piece that would make an empty chunk is not sent.
 bool has_news(const ReplyPiece& piece) {
   return !piece.content.empty() || !piece.reasoning.empty() || !piece.calls.empty() ||
@@ -31,6 +34,7 @@ class ChatStream final : public ReplyWriter {
 
   std::string piece(ReplyPiece piece) override {
     std::string events;
+    events.reserve(kChunkBytes + piece.content.size());
     if (piece.first) writer_.role(piece.choice, &events, piece.prompt_ids);
     if (!has_news(piece)) return events;
     std::vector<openai::ToolCallDelta> calls;
@@ -69,6 +73,7 @@ class TextStream final : public ReplyWriter {
   std::string piece(ReplyPiece piece) override {
     std::string events;
     if (!has_news(piece)) return events;
+    events.reserve(kChunkBytes + piece.content.size());
     writer_.delta({.choice = piece.choice,
                    .text = piece.content,
                    .logprobs = piece.logprobs ? &*piece.logprobs : nullptr,

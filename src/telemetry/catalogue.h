@@ -101,7 +101,7 @@ enum class Buckets : uint8_t {
   X(kGpuMemoryFree, "hadal:gpu_memory_free_bytes", kGauge, kNone, "bytes", "device", "Device memory that nobody has allocated.") \
   X(kGpuEcc, "hadal:gpu_ecc_uncorrected", kCounter, kNone, "errors", "device", "Uncorrected ECC errors since the driver was loaded.") \
   X(kGpuXid, "hadal:gpu_last_xid", kGauge, kNone, "", "device", "Number of the last Xid error that the driver reported, 0 with none.") \
-  X(kHttpRequests, "hadal:http_requests", kCounter, kNone, "requests", "method,path,status", "HTTP requests answered; unknown paths are counted as other, status 0 is a client that left before the answer.") \
+  X(kHttpRequests, "hadal:http_requests", kCounter, kNone, "requests", "method,path,status", "HTTP requests answered; unknown paths and methods are counted as other, status 0 is a client that left before the answer.") \
   X(kHttpRequestSeconds, "hadal:http_request_seconds", kHistogram, kHttp, "seconds", "path", "Time from a complete request to the end of its answer in seconds.") \
   X(kHttpClientGone, "hadal:http_client_disconnects", kCounter, kNone, "requests", "", "Clients that hung up, or were too slow, before their answer was complete.") \
   X(kProcessCpuSeconds, "process_cpu_seconds", kCounter, kNone, "seconds", "", "Total user and system CPU time spent in seconds.") \

@@ -75,8 +75,9 @@ Json responses_of(const EndpointRow& row) {
   const bool refused = row.handler == handle_embeddings;
   if (!refused) responses["200"] = response("the answer");
   const bool takes_body = row.body != BodyKind::kNone && row.body != BodyKind::kAny;
-  if (takes_body || refused)
-    responses["400"] = response("the request is wrong, or asks for what is not supported");
+  // of every route: a header that is no HTTP is answered before any is looked for
+  responses["400"] = response(takes_body || refused ? "the request is wrong, or asks for what is not supported"
+                                                    : "the request is no HTTP");
   if (row.access != Access::kOpen) responses["401"] = response("a key is missing or wrong");
   if (row.access == Access::kAdmin) responses["403"] = response("administration is closed here");
   if (takes_body) {
