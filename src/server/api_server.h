@@ -40,7 +40,7 @@ struct ServeOptions {
   std::string default_chat_template_kwargs;     // a JSON object, under a request's own; empty: none
   bool trust_request_chat_template = false;     // a request may bring its own
   std::vector<std::string> served_model_names;  // default: MODEL as given
-  double sse_ping_interval_s = 15.0;            // of a silent stream; 0 or less: no pings
+  double sse_ping_interval_s = 30.0;            // of a silent stream; 0 or less: no pings
   int32_t stream_interval = 1;                  // tokens in a chunk of a stream, but the first
   bool disable_access_log = false;              // docs/logs.md has the four logs
   std::string quiet_endpoints;                  // paths by commas that the access log leaves out

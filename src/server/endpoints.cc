@@ -71,7 +71,7 @@ is answered 403. 401 is a key that is missing or wrong.
 of the answer behind its prefix (`chatcmpl-...`); without one an id is drawn.
 
 **Streams.** The first token goes out at once, then `--stream-interval` tokens a chunk, at the end what is left. A stream that
-has been silent for `--sse-ping-interval` seconds (15; 0: never), in a long prefill or a queue, sends a ping, so that proxies keep it
+has been silent for `--sse-ping-interval` seconds (30; 0: never), in a long prefill or a queue, sends a ping, so that proxies keep it
 open: the comment `: ping`, in `/v1/messages` the event `ping`. Clients skip both. Such a stream has begun with status 200;
 what goes wrong after it comes as the stream's error.
 
