@@ -325,10 +325,10 @@ def stage_soak():
 
 
 STAGES = {"layers": stage_layers, "release": stage_release, "isa": stage_isa, "e2e": stage_e2e, "tools": stage_tools,
-          "asan": stage_asan, "corpora": stage_corpora, "tsan": stage_tsan, "portable": stage_portable,
-          "ampere": stage_ampere, "cuda": stage_cuda}
+          "asan": stage_asan, "corpora": stage_corpora, "tsan": stage_tsan, "mutants": stage_mutants,
+          "portable": stage_portable, "ampere": stage_ampere, "cuda": stage_cuda}
 FULL_STAGES = {"tsan_kernels": stage_tsan_kernels, "coverage": stage_coverage, "fuzz": stage_fuzz,
-               "planted": stage_planted, "mutants": stage_mutants, "soak": stage_soak}
+               "planted": stage_planted, "soak": stage_soak}
 
 
 def main():
