@@ -33,10 +33,7 @@ bool PromptStore::keep(const SharedIds& prompt) {
 }
 
 std::optional<PromptStore::Place> PromptStore::place(const SharedIds& prompt) {
-  if (const auto found = entries_.find(prompt.get()); found != entries_.end()) {
-    found->second.used = step_;
-    return Place{ring_.as<int32_t>() + found->second.first, false};
-  }
+  if (keep(prompt)) return Place{ring_.as<int32_t>() + entries_.at(prompt.get()).first, false};
   const int64_t count = extent(*prompt);
   if (!make_room(count)) return std::nullopt;
   entries_.emplace(prompt.get(), Entry{.prompt = prompt, .first = head_, .used = step_, .pending = true});
