@@ -24,7 +24,7 @@ void dispatch(const EndpointContext& context, const http::Request& http, openai:
   if (!service->serves(request->model))
     return respond_error(*writer, openai::model_not_found(request->model), form);
   const bool queued =
-      context.pool.submit([service, request, writer, prepare, form, origin = std::move(*origin)] {
+      context.work(http.body.size(), [service, request, writer, prepare, form, origin = std::move(*origin)] {
         if (!writer->alive()) return;
         auto prepared = prepare(*service, *request);
         if (!prepared.ok()) return respond_error(*writer, prepared.error(), form);

@@ -1,6 +1,7 @@
 #include "server/endpoints.h"
 
 #include <array>
+#include <utility>
 
 namespace hadal {
 namespace {
@@ -89,7 +90,17 @@ function, `max_output_tokens`, `temperature`, `top_p`, `stream`, `reasoning.effo
 `stream`. Images and documents are refused by name. Errors have Anthropic's form.
 )";
 
+/// Bytes of a request whose template and tokens take some tens of microseconds: what waking a worker costs.
+constexpr size_t kShortBody = 2048;
+
 }  // namespace
+
+bool EndpointContext::work(size_t body_bytes, std::function<void()> work) const {
+  // a template that a request brings may take any time, however short it is
+  if (body_bytes > kShortBody || service->trust_request_templates) return pool.submit(std::move(work));
+  work();
+  return true;
+}
 
 std::span<const EndpointRow> endpoint_table() { return kEndpoints; }
 

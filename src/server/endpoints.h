@@ -1,9 +1,11 @@
 // The server's routes as one table. A new endpoint is one file in endpoints/ and one row of endpoints.cc:
 // router, access control, /openapi.json and docs/endpoints.md read the table.
 //
-// Threads: handlers run on http's io threads and must not block; what takes long goes to context.pool.
+// Threads: handlers run on http's io threads and must not block; what may take long goes through
+// context.work().
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -19,6 +21,10 @@ namespace hadal {
 struct EndpointContext {
   std::shared_ptr<const Service> service;
   WorkPool& pool;
+
+  /// Does `work` for a request of so many bytes: on a worker, or at once where that takes less than to wake a
+  /// worker would. False: too much work is queued, nothing was or will be done.
+  [[nodiscard]] bool work(size_t body_bytes, std::function<void()> work) const;
 };
 
 using EndpointHandler = void (*)(const EndpointContext& context, http::Request request, WriterPtr writer);

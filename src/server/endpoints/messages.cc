@@ -168,7 +168,7 @@ void handle_count_tokens(const EndpointContext& context, http::Request request, 
   if (!context.service->serves(parsed->model))
     return respond_error(*writer, openai::model_not_found(parsed->model), ErrorForm::kAnthropic);
   auto chat = std::make_shared<openai::ChatCompletionRequest>(std::move(*parsed));
-  const bool queued = context.pool.submit([service = context.service, chat, writer] {
+  const bool queued = context.work(request.body.size(), [service = context.service, chat, writer] {
     const auto prompt = make_chat_prompt(*service, *chat);
     if (!prompt.ok()) return respond_error(*writer, prompt.error(), ErrorForm::kAnthropic);
     const auto ids = encode_prompt(*service, *chat, prompt->text, AddSpecial::kNo);

@@ -43,14 +43,13 @@ void detokenize(const Service& service, const openai::DetokenizeRequest& request
                openai::detokenize_json(service.loaded.tokenizer->decode(request.tokens, SkipSpecial::kNo)));
 }
 
-/// Long prompts take their time: on a worker.
 template <typename Parsed, typename Answer>
-void answer_on_worker(const EndpointContext& context, openai::Result<Parsed> parsed, const WriterPtr& writer,
-                      Answer answer) {
+void answer_with(const EndpointContext& context, size_t body_bytes, openai::Result<Parsed> parsed,
+                 const WriterPtr& writer, Answer answer) {
   if (!parsed.ok()) return respond_error(*writer, parsed.error());
   if (auto error = check(*context.service, parsed->model)) return respond_error(*writer, *error);
   auto request = std::make_shared<Parsed>(std::move(*parsed));
-  const bool queued = context.pool.submit([service = context.service, request, writer, answer] {
+  const bool queued = context.work(body_bytes, [service = context.service, request, writer, answer] {
     if (writer->alive()) answer(*service, *request, *writer);
   });
   if (!queued) respond_error(*writer, refuse(*context.service, Refusal::kBusy));
@@ -59,11 +58,11 @@ void answer_on_worker(const EndpointContext& context, openai::Result<Parsed> par
 }  // namespace
 
 void handle_tokenize(const EndpointContext& context, http::Request request, WriterPtr writer) {
-  answer_on_worker(context, openai::parse_tokenize(request.body), writer, tokenize);
+  answer_with(context, request.body.size(), openai::parse_tokenize(request.body), writer, tokenize);
 }
 
 void handle_detokenize(const EndpointContext& context, http::Request request, WriterPtr writer) {
-  answer_on_worker(context, openai::parse_detokenize(request.body), writer, detokenize);
+  answer_with(context, request.body.size(), openai::parse_detokenize(request.body), writer, detokenize);
 }
 
 }  // namespace hadal
