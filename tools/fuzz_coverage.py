@@ -25,6 +25,7 @@ PARSERS = {
                 "src/openai/messages_request.cc", "src/openai/responses_request.cc", "src/openai/converted_parts.cc"],
     "answer": ["src/text/answer/marked_calls.cc", "src/text/answer/dsml_calls.cc"],
     "http": ["src/http/request_reader.cc", "src/http/chunk_decoder.cc"],
+    "tls": ["src/http/tls_session.cc"],
     "trace": ["src/lab/traces.cc"],
     "tenants": ["src/server/tenants_file.cc"],
     "options": ["src/cli/config_file.cc"],
