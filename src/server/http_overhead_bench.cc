@@ -9,6 +9,7 @@
 //   request/200/32  32 connections that send a request each at the same moment, again and again: prompts of
 //   about 200 tokens, one
 //                   token answered. With 1 connection a request pays for waking three threads by itself
+//   request_logged/20/32  the same by turns without the access log, with it as text and as JSON
 //   token/64        64 streams at once, each given a token a step as a batch would; CPU of a step over its
 //   streams
 //
@@ -19,6 +20,7 @@
 #include <pthread.h>
 
 #include <algorithm>
+#include <cstdio>
 #include <ctime>
 #include <nlohmann/json.hpp>
 #include <thread>
@@ -52,12 +54,13 @@ void report(benchmark::State& state, const std::vector<double>& values) {
 }
 
 struct House {
-  House() {
-    set_log_level(LogLevel::kOff);
+  explicit House(bool access_log = false) {
+    set_log_level(access_log ? LogLevel::kInfo : LogLevel::kOff);
     auto made = std::make_unique<FakeEngine>();
     engine = made.get();
     ServeOptions options;
     options.port = 0;
+    options.disable_access_log = !access_log;
     options.served_model_names = {"demo"};
     LoadedEngine loaded = demo_around(std::move(made));
     tokenizer = loaded.tokenizer;
@@ -93,41 +96,99 @@ RequestOutput token_output(int32_t id, std::string text, int32_t count) {
   return output;
 }
 
-void request(benchmark::State& state) {
-  House house;
-  const std::shared_ptr<const Tokenizer> tokenizer = house.tokenizer;
-  house.engine->on_submit([tokenizer](const EngineRequest& asked) {
-    Detokenizer detokenizer(tokenizer, SkipSpecial::kYes);
-    RequestOutput output = token_output(300, detokenizer.push(300), 1);
-    output.text += detokenizer.flush();
-    output.finish = FinishReason::kStop;
-    asked.sink->deliver(std::move(output));
-  });
-  const auto width = static_cast<size_t>(state.range(1));
-  std::vector<std::unique_ptr<RawClient>> clients;
-  for (size_t i = 0; i < width; ++i) clients.push_back(std::make_unique<RawClient>(house.server->port()));
-  const std::string bytes = chat_request(state.range(0), /*stream=*/false);
-  std::vector<double> costs;
-  const auto ask = [&] {
-    for (const auto& client : clients) {
-      client->forget();
-      client->send(bytes);
-    }
-    for (const auto& client : clients) client->read_until("\"usage\"");
-  };
-  for (int i = 0; i < 100; ++i) ask();
-  for (auto _ : state) {
+/// Connections that send a request each at the same moment.
+class Crowd {
+ public:
+  Crowd(House& house, int64_t words, size_t width) : bytes_(chat_request(words, /*stream=*/false)) {
+    house.engine->on_submit([tokenizer = house.tokenizer](const EngineRequest& asked) {
+      Detokenizer detokenizer(tokenizer, SkipSpecial::kYes);
+      RequestOutput output = token_output(300, detokenizer.push(300), 1);
+      output.text += detokenizer.flush();
+      output.finish = FinishReason::kStop;
+      asked.sink->deliver(std::move(output));
+    });
+    for (size_t i = 0; i < width; ++i) clients_.push_back(std::make_unique<RawClient>(house.server->port()));
+    for (int i = 0; i < 100; ++i) ask();
+  }
+
+  /// What a request costs the server.
+  double cost_us() {
     const double all = cpu_us(CLOCK_PROCESS_CPUTIME_ID), mine = cpu_us(CLOCK_THREAD_CPUTIME_ID);
     ask();
-    // the answer is here a little before its threads are asleep again
+    // the answer is here a little before its threads are asleep again, and its line in the log written
     std::this_thread::sleep_for(std::chrono::microseconds(200));
+    flush_log(std::chrono::milliseconds(100));
     const double cost = cpu_us(CLOCK_PROCESS_CPUTIME_ID) - all - (cpu_us(CLOCK_THREAD_CPUTIME_ID) - mine);
-    costs.push_back(cost / static_cast<double>(width));
+    return cost / static_cast<double>(clients_.size());
   }
+
+ private:
+  void ask() {
+    for (const auto& client : clients_) {
+      client->forget();
+      client->send(bytes_);
+    }
+    for (const auto& client : clients_) client->read_until("\"usage\"");
+  }
+
+  const std::string bytes_;
+  std::vector<std::unique_ptr<RawClient>> clients_;
+};
+
+void request(benchmark::State& state) {
+  House house;
+  Crowd crowd(house, state.range(0), static_cast<size_t>(state.range(1)));
+  std::vector<double> costs;
+  for (auto _ : state) costs.push_back(crowd.cost_us());
   report(state, costs);
 }
 BENCHMARK(request)
     ->ArgsProduct({{20, 200}, {1, 32}})
+    ->Iterations(1000)
+    ->Unit(benchmark::kMicrosecond)
+    ->UseRealTime();
+
+/// Standard error in a file that nobody sees, for as long as this lives.
+class QuietStandardError {
+ public:
+  QuietStandardError() : was_(::dup(STDERR_FILENO)), file_(std::tmpfile()) {
+    ::dup2(::fileno(file_), STDERR_FILENO);
+  }
+  ~QuietStandardError() {
+    flush_log(std::chrono::seconds(10));
+    ::dup2(was_, STDERR_FILENO);
+    ::close(was_);
+    std::fclose(file_);
+  }
+
+ private:
+  const int was_;
+  std::FILE* const file_;
+};
+
+/// Rounds without the access log, with it as text and with it as JSON take turns, so that whatever else the
+/// machine does meets all three alike: the ratios are what counts.
+void request_logged(benchmark::State& state) {
+  start_log_thread();
+  const QuietStandardError quiet;
+  House without(/*access_log=*/false), with(/*access_log=*/true);
+  const auto width = static_cast<size_t>(state.range(1));
+  Crowd silent(without, state.range(0), width), logged(with, state.range(0), width);
+  std::vector<double> off, text, json;
+  for (auto _ : state) {
+    off.push_back(silent.cost_us());
+    set_log_format(LogFormat::kText);
+    text.push_back(logged.cost_us());
+    set_log_format(LogFormat::kJson);
+    json.push_back(logged.cost_us());
+  }
+  set_log_format(LogFormat::kText);
+  state.counters["off_us"] = percentile(off, 0.5);
+  state.counters["text_ratio"] = percentile(text, 0.5) / percentile(off, 0.5);
+  state.counters["json_ratio"] = percentile(json, 0.5) / percentile(off, 0.5);
+}
+BENCHMARK(request_logged)
+    ->ArgsProduct({{20, 200}, {32}})
     ->Iterations(1000)
     ->Unit(benchmark::kMicrosecond)
     ->UseRealTime();
