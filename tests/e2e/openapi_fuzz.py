@@ -1,5 +1,5 @@
-"""Random requests made from a server's own /openapi.json: most right, many bent. Used by test_attack.py; 10,000 of them by
-HADAL_FUZZ_REQUESTS=10000."""
+"""Random requests made from a server's own /openapi.json: most right, many bent. Ordinary requests go beside them and must be
+answered as they are alone, and the server's memory is looked at after every tenth. Used by test_attack.py."""
 import concurrent.futures
 import dataclasses
 import http.client
@@ -8,7 +8,7 @@ import random
 import threading
 import time
 
-from attackers import resident_bytes
+from attackers import reference, resident_bytes
 from support import call
 
 WORKERS = 8
@@ -28,12 +28,25 @@ class Report:
     vanished: int = 0
     by_status: dict = dataclasses.field(default_factory=dict)
     failures: list = dataclasses.field(default_factory=list)
-    grown: int = 0
+    memory: list = dataclasses.field(default_factory=list)  # resident bytes after every tenth
+    neighbours: int = 0  # ordinary requests answered meanwhile
+    seconds: float = 0
+
+    @property
+    def grown(self):
+        """After the first tenth, in which caches are filled and threads get their arenas."""
+        return max(self.memory) - self.memory[0]
+
+    @property
+    def grown_late(self):
+        """In the second half: what a leak would go on with."""
+        return self.memory[-1] - max(self.memory[:5])
 
     def __str__(self):
         shares = ", ".join(f"{status}: {count}" for status, count in sorted(self.by_status.items()))
-        return (f"{self.sent} requests from the OpenAPI document: {self.answered} answered ({shares}), {self.vanished} hung up; "
-                f"memory grew by {self.grown / 1e6:.1f} MB after the first tenth; {len(self.failures)} failures")
+        return (f"{self.sent} requests from the OpenAPI document in {self.seconds:.0f} s: {self.answered} answered ({shares}), "
+                f"{self.vanished} hung up, {self.neighbours} ordinary ones beside them; memory grew by {self.grown / 1e6:.1f} MB after the "
+                f"first tenth, {self.grown_late / 1e6:.1f} in the second half; {len(self.failures)} failures")
 
 
 def value_of(schema, rng, depth=0):
@@ -119,6 +132,31 @@ def bytes_of(body, rng):
     return data
 
 
+class Neighbour(threading.Thread):
+    """Asks the same ordinary question all the time."""
+
+    def __init__(self, server):
+        super().__init__(daemon=True)
+        self.server, self.alone = server, reference(server)
+        self.over, self.answered, self.failures = threading.Event(), 0, []
+
+    def run(self):
+        while not self.over.is_set():
+            try:
+                answer = reference(self.server)
+                if answer != self.alone:
+                    self.failures.append((self.answered, "an ordinary request was answered otherwise", answer))
+            except Exception as error:  # whatever it is, it is to be seen in the report
+                self.failures.append((self.answered, f"an ordinary request failed: {error!r}"))
+            self.answered += 1
+            self.over.wait(0.1)
+
+    def stop(self):
+        self.over.set()
+        self.join(120)
+        return self.failures if not self.is_alive() else [(self.answered, "an ordinary request was not answered")]
+
+
 class Fuzzer:
     def __init__(self, server, seed):
         self.server, self.seed = server, seed
@@ -192,11 +230,16 @@ class Fuzzer:
         return None
 
     def run(self, count):
+        began = time.monotonic()
+        neighbour = Neighbour(self.server)
+        neighbour.start()
         with concurrent.futures.ThreadPoolExecutor(WORKERS) as pool:
-            list(pool.map(self.one, range(count // 10)))
-            early = resident_bytes(self.server)
-            list(pool.map(self.one, range(count // 10, count)))
-        self.report.grown = resident_bytes(self.server) - early
+            for tenth in range(10):
+                list(pool.map(self.one, range(count * tenth // 10, count * (tenth + 1) // 10)))
+                self.report.memory.append(resident_bytes(self.server))
+        self.report.failures += neighbour.stop()
+        self.report.neighbours = neighbour.answered
+        self.report.seconds = time.monotonic() - began
         return self.report
 
 
