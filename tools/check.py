@@ -125,19 +125,19 @@ def pytest(folder, name, env=None, timeout=1800):
     return count
 
 
-def venv():
-    """The virtual environment of the Python tests, made once and again when its list changes."""
-    folder = BUILD / "venv"
+def venv(name="venv", requirements="tests/requirements.txt", *options):
+    """A virtual environment, by default that of the Python tests, made once and again when its list changes."""
+    folder = BUILD / name
     python = folder / "bin" / "python"
-    wanted = (ROOT / "tests" / "requirements.txt").read_text()
+    wanted = (ROOT / requirements).read_text()
     stamp = folder / "requirements.txt"
     if stamp.exists() and stamp.read_text() == wanted:
         return python
     if folder.exists():
         shutil.rmtree(folder)
-    if not run([sys.executable, "-m", "venv", str(folder)], RESULTS / "venv.log"):
+    if not run([sys.executable, "-m", "venv", str(folder)], RESULTS / f"{name}.log"):
         return None
-    if not run([python, "-m", "pip", "install", "-q", "-r", "tests/requirements.txt"], RESULTS / "pip.log"):
+    if not run([python, "-m", "pip", "install", "-q", *options, "-r", requirements], RESULTS / f"pip-{name}.log"):
         return None
     stamp.write_text(wanted)
     return python
@@ -167,6 +167,9 @@ def stage_isa():
 
 def stage_e2e():
     if not (BUILD / "release" / "hadal").exists() and not build("release", "hadal"):
+        return FAIL
+    # its pins and those of the other clients do not go together
+    if venv("venv-lm-eval", "tests/e2e/lm_eval/requirements.txt", "--no-deps") is None:
         return FAIL
     return pytest("tests/e2e", "e2e")
 

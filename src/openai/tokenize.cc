@@ -85,4 +85,26 @@ std::string detokenize_json(std::string_view text) {
   return out + "}";
 }
 
+std::string tokenizer_info_json(const TokenizerInfo& info) {
+  std::string out = "{";
+  const auto append_text = [&out](std::string_view name, const auto& text) {
+    append_json_string(name, &out);
+    out += ":";
+    if (text)
+      append_json_string(*text, &out);
+    else
+      out += "null";
+    out += ",";
+  };
+  append_text("bos_token", info.bos_token);
+  append_text("eos_token", info.eos_token);
+  append_text("pad_token", info.pad_token);
+  append_text("unk_token", info.unk_token);
+  append_text("chat_template", info.chat_template);
+  out += info.add_bos_token ? "\"add_bos_token\":true," : "\"add_bos_token\":false,";
+  out += "\"model_max_length\":";
+  append_int(info.model_max_length, &out);
+  return out + "}";
+}
+
 }  // namespace hadal::openai

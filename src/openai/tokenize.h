@@ -1,4 +1,5 @@
-// Requests of /tokenize and /detokenize (vLLM's form). Pure functions, any thread.
+// Requests and answers of /tokenize, /detokenize and /tokenizer_info (vLLM's form). Pure functions, any
+// thread.
 #pragma once
 
 #include <cstdint>
@@ -34,5 +35,14 @@ std::string tokenize_json(const std::vector<int32_t>& tokens, int64_t max_model_
                           const std::optional<std::vector<std::string>>& token_strs);
 /// {"prompt"}
 std::string detokenize_json(std::string_view text);
+
+/// What a client needs to know to write prompts itself; where a checkpoint says nothing, null.
+struct TokenizerInfo {
+  std::optional<std::string> bos_token, eos_token, pad_token, unk_token;
+  bool add_bos_token = false;
+  int64_t model_max_length = 0;
+  std::optional<std::string_view> chat_template;
+};
+std::string tokenizer_info_json(const TokenizerInfo& info);
 
 }  // namespace hadal::openai

@@ -28,6 +28,9 @@ constexpr std::array kEndpoints = {
                 "token ids of a prompt, or of messages through the chat template"},
     EndpointRow{"POST", "/detokenize", kApi, BodyKind::kDetokenize, handle_detokenize,
                 "the text of token ids"},
+    EndpointRow{
+        "GET", "/tokenizer_info", kApi, BodyKind::kNone, handle_tokenizer_info,
+        "the tokenizer's special tokens, limit and chat template, for clients that write prompts themselves"},
     EndpointRow{"GET", "/health", kOpen, BodyKind::kNone, handle_health,
                 "200 when able to serve; 503 while draining or after the engine's death"},
     EndpointRow{"GET", "/ping", kOpen, BodyKind::kNone, handle_health, "the same"},

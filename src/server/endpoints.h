@@ -62,6 +62,7 @@ void handle_message(const EndpointContext& context, http::Request request, Write
 void handle_count_tokens(const EndpointContext& context, http::Request request, WriterPtr writer);
 void handle_tokenize(const EndpointContext& context, http::Request request, WriterPtr writer);
 void handle_detokenize(const EndpointContext& context, http::Request request, WriterPtr writer);
+void handle_tokenizer_info(const EndpointContext& context, http::Request request, WriterPtr writer);
 void handle_models(const EndpointContext& context, http::Request request, WriterPtr writer);
 void handle_version(const EndpointContext& context, http::Request request, WriterPtr writer);
 void handle_health(const EndpointContext& context, http::Request request, WriterPtr writer);

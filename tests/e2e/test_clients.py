@@ -1,10 +1,9 @@
-"""Programs that people have already, pointed at the server: litellm, LangChain, lm-evaluation-harness, `vllm bench serve`, curl, schemathesis.
+"""Programs that people have already, pointed at the server: litellm, LangChain, `vllm bench serve`, curl, schemathesis.
+lm-evaluation-harness has test_lm_eval.py.
 
-lm-evaluation-harness itself would bring 600 MB of packages along, so what its local-completions model sends and reads
-is said again here (as of 0.4.13); `vllm bench serve` needs vLLM, so the same holds for it."""
+`vllm bench serve` needs vLLM, so what it sends and reads is said again here."""
 import asyncio
 import json
-import math
 import os
 import pathlib
 import re
@@ -97,60 +96,6 @@ def test_langchain_binds_tools(langchain):
     made = AIMessage(content="", tool_calls=[{"name": "get_weather", "args": {"city": "Paris"}, "id": "call_1"}])
     after = bound.invoke([HumanMessage("What is the weather in Paris?"), made, ToolMessage("sunny", tool_call_id="call_1")])
     assert after.content
-
-
-# ---- lm-evaluation-harness, local-completions ----
-
-TASK = [("The capital of France is", [" Paris", " a fox in the wood", " London"]), ("17 + 25 =", [" 42", " 41 and more", " seven"])]
-
-
-def tokenize(server, text):
-    return call(server, "POST", "/tokenize", {"model": "demo", "prompt": text, "add_special_tokens": False}).json["tokens"]
-
-
-def scored(server, prompts, context_lengths):
-    """[(sum of log-probabilities, is greedy)] as the harness reads them off an answer."""
-    answer = call(server, "POST", "/v1/completions", {"model": "demo", "prompt": prompts, "temperature": 0, "max_tokens": 1, "logprobs": 1,
-                                                      "seed": 1234, "echo": True})
-    assert answer.status == 200, answer.text
-    scores = []
-    for choice, context in zip(sorted(answer.json["choices"], key=lambda each: each["index"]), context_lengths, strict=True):
-        chosen, best = (choice["logprobs"][name][context:-1] for name in ("token_logprobs", "top_logprobs"))
-        scores.append((sum(chosen), all(got == max(top.values()) for got, top in zip(chosen, best, strict=True))))
-    return scores
-
-
-@pytest.mark.parametrize("batch", [1, 4])
-def test_lm_eval_scores_a_task_of_choices(server, batch):
-    rows = [(tokenize(server, context), tokenize(server, continuation)) for context, choices in TASK for continuation in choices]
-    scores = []
-    for at in range(0, len(rows), batch):
-        part = rows[at:at + batch]
-        scores += scored(server, [context + continuation for context, continuation in part], [len(context) for context, _ in part])
-    assert all(math.isfinite(score) and score < 0 for score, _ in scores)
-    assert scores == [scored(server, [context + continuation], [len(context)])[0] for context, continuation in rows], "a batch changes nothing"
-    # the same sums from generating, where the tokens are among the twenty that are told
-    sums = [[next_logprobs(server, context + continuation[:at]).get(f"token_id:{token}") for at, token in enumerate(continuation)]
-            for context, continuation in rows]
-    found = [(sum(parts), score) for parts, (score, _) in zip(sums, scores, strict=True) if None not in parts]
-    assert found
-    for total, score in found:
-        assert total == pytest.approx(score, abs=0.05)
-
-
-def next_logprobs(server, prompt):
-    body = {"model": "demo", "prompt": prompt, "max_tokens": 1, "temperature": 0, "logprobs": 20, "return_tokens_as_token_ids": True}
-    return call(server, "POST", "/v1/completions", body).json["choices"][0]["logprobs"]["top_logprobs"][0]
-
-
-def test_lm_eval_generates_and_scores_without_generating(server):
-    body = {"model": "demo", "prompt": [tokenize(server, "Once upon a time"), tokenize(server, "17 + 25 =")], "max_tokens": 16, "temperature": 0,
-            "stop": ["\n\n", "Question:"], "seed": 1234}
-    choices = call(server, "POST", "/v1/completions", body).json["choices"]
-    assert [choice["index"] for choice in choices] == [0, 1] and all(isinstance(choice["text"], str) for choice in choices)
-    only_prompt = {"model": "demo", "prompt": tokenize(server, "Once upon a time"), "max_tokens": 0, "logprobs": 1, "echo": True, "temperature": 0}
-    logprobs = call(server, "POST", "/v1/completions", only_prompt).json["choices"][0]["logprobs"]
-    assert logprobs["token_logprobs"][0] is None and len(logprobs["token_logprobs"]) == len(only_prompt["prompt"])
 
 
 # ---- vllm bench serve ----

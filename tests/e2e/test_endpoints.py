@@ -1,6 +1,7 @@
 """The other endpoints with their own clients: tokenizing, OpenAI's responses, Anthropic's messages, keys, /openapi.json."""
 import json
 
+import jinja2
 import openai
 import pytest
 
@@ -17,7 +18,14 @@ def test_tokenize_and_back(server):
     assert made["count"] == len(made["tokens"]) == len(made["token_strs"]) and made["max_model_len"] > 0
     bare = call(server, "POST", "/tokenize", {"prompt": "Hello there", "add_special_tokens": False}).json["tokens"]
     assert call(server, "POST", "/detokenize", {"tokens": bare}).json == {"prompt": "Hello there"}
+    info = call(server, "GET", "/tokenizer_info").json
+    assert [info[name] for name in ("bos_token", "eos_token", "pad_token", "unk_token")] == [
+        "<｜begin▁of▁sentence｜>", "<｜end▁of▁sentence｜>", "<｜end▁of▁sentence｜>", None]
+    assert info["add_bos_token"] and info["model_max_length"] == made["max_model_len"]
     chat = call(server, "POST", "/tokenize", {"messages": CHAT["messages"]}).json
+    template = jinja2.Environment(trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols"]).from_string(info["chat_template"])
+    text = template.render(messages=CHAT["messages"], add_generation_prompt=True, bos_token=info["bos_token"], eos_token=info["eos_token"])
+    assert call(server, "POST", "/tokenize", {"prompt": text, "add_special_tokens": False}).json["tokens"] == chat["tokens"]
     assert chat["count"] == call(server, "POST", "/v1/chat/completions", CHAT).json["usage"]["prompt_tokens"]
 
 

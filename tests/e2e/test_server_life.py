@@ -74,5 +74,7 @@ def test_a_checkpoint_without_tokenizer_is_served_by_ids(tmp_path):
             {"prompt": [0, 5, 6, 7], "max_tokens": 4, "temperature": 0, "ignore_eos": True, "return_token_ids": True}))
         answer = json.loads(connection.getresponse().read())
         assert len(answer["choices"][0]["token_ids"]) == 4
+        connection.request("GET", "/tokenizer_info")
+        assert connection.getresponse().status == 400
     finally:
         assert server.stop() == 0

@@ -1,4 +1,4 @@
-// POST /tokenize and /detokenize
+// POST /tokenize and /detokenize, GET /tokenizer_info
 #include "openai/tokenize.h"
 
 #include "server/chat_prompt.h"
@@ -7,10 +7,14 @@
 namespace hadal {
 namespace {
 
-openai::MaybeError check(const Service& service, const std::string& model) {
-  if (!service.serves(model)) return openai::model_not_found(model);
+openai::MaybeError check_tokenizer(const Service& service) {
   if (service.loaded.tokenizer != nullptr) return std::nullopt;
   return openai::invalid_request("this server runs with --skip-tokenizer-init and has no tokenizer");
+}
+
+openai::MaybeError check(const Service& service, const std::string& model) {
+  if (!service.serves(model)) return openai::model_not_found(model);
+  return check_tokenizer(service);
 }
 
 void tokenize(const Service& service, const openai::TokenizeRequest& request, http::ResponseWriter& writer) {
@@ -63,6 +67,20 @@ void handle_tokenize(const EndpointContext& context, http::Request request, Writ
 
 void handle_detokenize(const EndpointContext& context, http::Request request, WriterPtr writer) {
   answer_with(context, request.body.size(), openai::parse_detokenize(request.body), writer, detokenize);
+}
+
+void handle_tokenizer_info(const EndpointContext& context, http::Request, WriterPtr writer) {
+  const Service& service = *context.service;
+  if (auto error = check_tokenizer(service)) return respond_error(*writer, *error);
+  const Tokenizer& tokenizer = *service.loaded.tokenizer;
+  respond_json(*writer, 200,
+               openai::tokenizer_info_json({.bos_token = tokenizer.bos_token(),
+                                            .eos_token = tokenizer.eos_token(),
+                                            .pad_token = tokenizer.pad_token(),
+                                            .unk_token = tokenizer.unk_token(),
+                                            .add_bos_token = tokenizer.adds_bos(),
+                                            .model_max_length = service.loaded.max_model_len,
+                                            .chat_template = tokenizer.chat_template()}));
 }
 
 }  // namespace hadal
