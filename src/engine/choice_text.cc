@@ -35,6 +35,7 @@ bool ChoiceText::look_for_stop(std::string_view text, int32_t count, Added& adde
   if (piece.match < 0) return false;
   added.finish = FinishReason::kStop;
   added.stop_reason = params_.stop[static_cast<size_t>(piece.match)];
+  added.stop_string = true;
   return true;
 }
 

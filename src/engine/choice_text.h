@@ -22,6 +22,7 @@ class ChoiceText {
     std::string text;
     FinishReason finish = FinishReason::kNone;
     std::string stop_reason;
+    bool stop_string = false;
   };
   /// The output got `token` as its `count`th (from 1). `last`: there can be no further one (max_tokens,
   /// context).

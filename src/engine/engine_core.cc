@@ -124,6 +124,7 @@ void EngineCore::take_sample(Place place, const SampledToken& sampled) {
   output.resumed_text = std::exchange(request.resumed_text, {});
   output.finish = added.finish;
   output.stop_reason = std::move(added.stop_reason);
+  output.stop_string = added.stop_string;
   output.tokens.push_back({sampled.token, sampled.logprob, sampled.rank, sampled.top});
   output.prompt_logits = std::exchange(request.prompt_logits, {});
   output.prompt_logprobs = std::exchange(request.prompt_logprobs, {});

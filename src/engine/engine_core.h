@@ -43,7 +43,7 @@ class EngineCore {
   const TenantTable& tenant_table() const { return *tenants_; }
 
   /// Takes a request that check() found good.
-  void add(Submission submission);
+  void add(AcceptedRequest submission);
   /// Ends a request with kAbort; unknown ids are ignored.
   void cancel(RequestId id);
   /// Ends all with kAbort.
@@ -98,7 +98,7 @@ class EngineCore {
              std::shared_ptr<EngineObserver> observer, const Clock& clock);
 
   void know_tenants();
-  SequenceOrigin origin_of(const Submission& submission);
+  SequenceOrigin origin_of(const AcceptedRequest& submission);
   bool feed_resumed(RequestState& request);
   void refuse_late(const std::vector<SequenceId>& refused);
   void measure(const CommittedStep& step, double seconds);

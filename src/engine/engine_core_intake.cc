@@ -100,7 +100,7 @@ void EngineCore::know_tenants() {
   }
 }
 
-SequenceOrigin EngineCore::origin_of(const Submission& submission) {
+SequenceOrigin EngineCore::origin_of(const AcceptedRequest& submission) {
   const EngineRequest& request = submission.request;
   // by name and not by number: policies that know one tenant, and the one that is for all without room, keep
   // prefixes apart, too
@@ -114,7 +114,7 @@ SequenceOrigin EngineCore::origin_of(const Submission& submission) {
           .priority = options_.policy == SchedulingPolicy::kFair ? request.priority : 0};
 }
 
-void EngineCore::add(Submission submission) {
+void EngineCore::add(AcceptedRequest submission) {
   know_tenants();
   const RequestId id = submission.id;
   const TenantId tenant = submission.tenant;
@@ -161,6 +161,7 @@ bool EngineCore::feed_resumed(RequestState& request) {
     output.resumed_text = std::exchange(request.resumed_text, {});
     output.finish = added.finish;
     output.stop_reason = std::move(added.stop_reason);
+    output.stop_string = added.stop_string;
     finish_choice(request, choice, std::move(output));
     return false;
   }

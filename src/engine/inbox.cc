@@ -22,7 +22,7 @@ bool Engine::queue_full(const Status& status) {
 int64_t Inbox::of_tenant(TenantId tenant) const {
   const auto t = static_cast<size_t>(tenant);
   int64_t count = t < taken_.queued_by_tenant.size() ? taken_.queued_by_tenant[t] : 0;
-  for (const Submission& one : mail_.submissions) count += one.tenant == tenant ? 1 : 0;
+  for (const AcceptedRequest& one : mail_.submissions) count += one.tenant == tenant ? 1 : 0;
   return count;
 }
 
@@ -101,7 +101,7 @@ Inbox::Mail Inbox::take(Wait wait) {
   taken_.unfinished += count;
   taken_.queued += count;
   taken_.queued_tokens += std::exchange(tokens_here_, 0);
-  for (const Submission& one : mail.submissions) {
+  for (const AcceptedRequest& one : mail.submissions) {
     const auto t = static_cast<size_t>(one.tenant);
     if (t >= taken_.queued_by_tenant.size()) taken_.queued_by_tenant.resize(t + 1, 0);
     ++taken_.queued_by_tenant[t];

@@ -25,7 +25,7 @@ class Inbox {
   explicit Inbox(const Limits& limits) : limits_(limits) {}
 
   struct Mail {
-    std::vector<Submission> submissions;   // in order of their ids
+    std::vector<AcceptedRequest> submissions;   // in order of their ids
     std::vector<RequestId> cancellations;  // of requests in `submissions` or taken earlier
     bool reset_prefix_cache = false;
     bool closed = false;

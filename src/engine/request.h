@@ -48,6 +48,7 @@ struct RequestOutput {
   std::string resumed_text;         // first output of a resumed request: what the first engine had given out
   FinishReason finish = FinishReason::kNone;
   std::string stop_reason;  // the stop string or token id that ended it, if one did
+  bool stop_string = false;  // it is a string: stop "1" is not token 1
   Status error;             // with kError
   ErrorKind error_kind = ErrorKind::kNone;
   int32_t prompt_tokens = 0;

@@ -36,7 +36,7 @@ std::unique_ptr<Choice> make_choice(const RequestState& state, uint32_t index, c
 
 }  // namespace
 
-std::unique_ptr<RequestState> make_request_state(Submission submission, const SequenceOrigin& origin,
+std::unique_ptr<RequestState> make_request_state(AcceptedRequest submission, const SequenceOrigin& origin,
                                                  const TextStreamFactory& make_text) {
   auto state = std::make_unique<RequestState>();
   state->id = submission.id;

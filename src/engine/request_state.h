@@ -15,7 +15,7 @@
 namespace hadal {
 
 /// A request on its way from submit() to the engine's thread.
-struct Submission {
+struct AcceptedRequest {
   RequestId id = 0;
   EngineRequest request;
   MonotonicTime arrival;
@@ -64,7 +64,7 @@ struct SequenceOrigin {
 
 /// Makes the state of a submission; its choices get ids from `origin.first_id` on. The first choice waits,
 /// the others are born when its prompt is done.
-std::unique_ptr<RequestState> make_request_state(Submission submission, const SequenceOrigin& origin,
+std::unique_ptr<RequestState> make_request_state(AcceptedRequest submission, const SequenceOrigin& origin,
                                                  const TextStreamFactory& make_text);
 
 /// An output of a choice with the counts filled in.

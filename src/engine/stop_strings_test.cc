@@ -189,6 +189,7 @@ TEST(ChoiceText, AStopTokenHasNoTextUnlessAskedFor) {
     EXPECT_EQ(last.text, include ? "." : "");
     EXPECT_EQ(last.finish, FinishReason::kStop);
     EXPECT_EQ(last.stop_reason, "46");
+    EXPECT_FALSE(last.stop_string);
   }
 }
 

@@ -130,7 +130,7 @@ void ThreadedEngine::run() {
 }
 
 void ThreadedEngine::accept(Inbox::Mail mail) {
-  for (Submission& submission : mail.submissions) core_->add(std::move(submission));
+  for (AcceptedRequest& submission : mail.submissions) core_->add(std::move(submission));
   for (const RequestId id : mail.cancellations) core_->cancel(id);
   if (mail.reset_prefix_cache) core_->reset_prefix_cache();
 }
