@@ -9,6 +9,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <utility>
@@ -35,6 +36,8 @@ Status wait_for(int fd, short events, milliseconds timeout, std::string_view wha
     if (errno != EINTR) return unavailable("poll: {}", std::strerror(errno));
   }
 }
+
+constexpr milliseconds kGiveUpSlice{100};  // how late it may be noticed that an answer is not wanted any more
 
 Status finish_connect(int fd, const sockaddr* address, socklen_t size, milliseconds timeout) {
   if (::connect(fd, address, size) == 0) return OkStatus();
@@ -71,6 +74,7 @@ struct Client::State {
   Status send_all(std::string_view bytes);
   Status send_raw(std::string_view bytes);
   StatusOr<std::string> receive_raw();
+  Status wait_for_answer() const;
   StatusOr<std::string> receive();  // empty: the connection ended
   std::string head_of(std::string_view method, std::string_view target, const Headers& headers, size_t body_size) const;
   Status exchange(std::string_view head, std::string_view body, ResponseReader& reader, const OnHead& on_head,
@@ -164,6 +168,17 @@ Status Client::State::send_raw(std::string_view bytes) {
   return OkStatus();
 }
 
+Status Client::State::wait_for_answer() const {
+  constexpr const char* kWhat = "waiting for the answer";
+  if (!options.give_up) return wait_for(fd, POLLIN, options.read_timeout, kWhat);
+  for (milliseconds left = options.read_timeout; left > milliseconds(0); left -= kGiveUpSlice) {
+    if (options.give_up()) return cancelled("stopped by the caller");
+    const Status status = wait_for(fd, POLLIN, std::min(left, kGiveUpSlice), kWhat);
+    if (status.code() != absl::StatusCode::kDeadlineExceeded) return status;
+  }
+  return timed_out(kWhat);
+}
+
 StatusOr<std::string> Client::State::receive_raw() {
   std::string bytes(16 * 1024, '\0');
   for (;;) {
@@ -173,7 +188,7 @@ StatusOr<std::string> Client::State::receive_raw() {
       return bytes;
     }
     if (errno == EAGAIN || errno == EWOULDBLOCK) {
-      RETURN_IF_ERROR(wait_for(fd, POLLIN, options.read_timeout, "waiting for the answer"));
+      RETURN_IF_ERROR(wait_for_answer());
     } else if (errno != EINTR) {
       return unavailable("the connection was lost: {}", std::strerror(errno));
     }
@@ -224,7 +239,7 @@ StatusOr<Client> Client::create(std::string_view url, ClientOptions options) {
   auto state = std::make_unique<State>();
   ASSIGN_OR_RETURN(state->endpoint, parse_url(url));
   state->url = std::string(url);
-  state->options = options;
+  state->options = std::move(options);
   return Client(std::move(state));
 }
 

@@ -27,6 +27,7 @@ struct ClientOptions {
   std::chrono::milliseconds connect_timeout{5'000};
   std::chrono::milliseconds read_timeout{600'000};  // without a byte
   size_t max_body_bytes = size_t{1} << 30;          // of an answer that is gathered by request()
+  std::function<bool()> give_up;                    // asked about while an answer is waited for; true: kCancelled
   std::string ca_file;                              // PEM; authorities to trust in place of the system's
 };
 
