@@ -21,6 +21,11 @@ void add_tls_options(OptionTable& table, ServeOptions& options) {
 }
 
 void add_stream_options(OptionTable& table, ServeOptions& options) {
+  table.option("--enable-force-include-usage,!--no-enable-force-include-usage", &options.force_include_usage,
+               "end every stream with its usage, whether stream_options asks for it or not");
+  table.option("--return-tokens-as-token-ids,!--no-return-tokens-as-token-ids",
+               &options.return_tokens_as_token_ids,
+               "log-probabilities name tokens token_id:N, whether a request asks for it or not");
   table.option("--stream-interval", &options.stream_interval,
                "tokens in a chunk of a stream; the first is sent at once, the end sends what is left");
   table.option(
@@ -62,6 +67,15 @@ Status read_tls_options(ServeOptions& options) {
     return invalid_argument("--ssl-cert-reqs {} needs --ssl-ca-certs", options.ssl_cert_reqs);
   }
   return OkStatus();
+}
+
+/// vLLM takes its origins as one JSON list, '["*"]', of which CLI11 leaves the texts with their quotes.
+void unquote(std::vector<std::string>& texts) {
+  for (std::string& text : texts) {
+    const size_t first = text.find_first_not_of(' '), last = text.find_last_not_of(' ');
+    if (first == std::string::npos || first == last || text[first] != '"' || text[last] != '"') continue;
+    text = text.substr(first + 1, last - first - 1);
+  }
 }
 
 Status check_ranges(const ServeOptions& options) {
@@ -116,7 +130,12 @@ void add_serve_options(OptionTable& table, ServeCommand& command) {
   table.option("--trust-request-chat-template", &options.trust_request_chat_template,
                "let a request bring its own chat template");
   table.option("--chat-template", &options.engine.chat_template_file,
-               "Jinja file in place of the checkpoint's template");
+               "Jinja file in place of the checkpoint's template, or the template itself in one line");
+  table.option("--generation-config", &options.engine.generation_config,
+               "defaults of requests: auto (the checkpoint's generation_config.json), vllm (the API's own), or "
+               "the folder of another one");
+  table.option("--override-generation-config", &options.engine.override_generation_config,
+               "JSON object that goes before it: {\"temperature\": 0.6}");
   table.option("--skip-tokenizer-init", &options.engine.skip_tokenizer,
                "serve a checkpoint without a tokenizer, by token ids");
   add_device_options(table, options.engine);
@@ -131,6 +150,7 @@ void add_serve_options(OptionTable& table, ServeCommand& command) {
 
 Status check_serve_options(ServeOptions& options) {
   RETURN_IF_ERROR(check_ranges(options));
+  unquote(options.allowed_origins);
   return read_tls_options(options);
 }
 

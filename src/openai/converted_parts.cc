@@ -41,7 +41,8 @@ MaybeError read_texts(const Json& content, const std::string& place,
                              part_place + ".type");
     }
     std::string text;
-    if (auto error = read_required(content[i], "text", part_place, &text)) return error;
+    const char* key = name == "refusal" ? "refusal" : "text";
+    if (auto error = read_required(content[i], key, part_place, &text)) return error;
     if (i > 0) *out += '\n';
     *out += text;
   }

@@ -76,6 +76,7 @@ MaybeError read_stop(const Json& value, std::string_view name, ParseTarget& targ
 MaybeError read_stop_token_ids(const Json& value, std::string_view name, ParseTarget& target);
 MaybeError read_logit_bias(const Json& value, std::string_view name, ParseTarget& target);
 MaybeError read_truncate_prompt_tokens(const Json& value, std::string_view name, ParseTarget& target);
+MaybeError read_truncation_side(const Json& value, std::string_view name, ParseTarget& target);
 MaybeError read_allowed_token_ids(const Json& value, std::string_view name, ParseTarget& target);
 MaybeError read_bad_words(const Json& value, std::string_view name, ParseTarget& target);
 MaybeError read_thinking_token_budget(const Json& value, std::string_view name, ParseTarget& target);
@@ -83,6 +84,8 @@ MaybeError read_thinking_token_budget(const Json& value, std::string_view name, 
 // ---- what is asked and in which form it is answered: field_readers_form.cc ----
 
 MaybeError read_stream_options(const Json& value, std::string_view name, ParseTarget& target);
+MaybeError read_stream_interval(const Json& value, std::string_view name, ParseTarget& target);
+MaybeError read_request_id(const Json& value, std::string_view name, ParseTarget& target);
 MaybeError read_chat_logprobs(const Json& value, std::string_view name, ParseTarget& target);
 MaybeError read_top_logprobs(const Json& value, std::string_view name, ParseTarget& target);
 MaybeError read_prompt_logprobs(const Json& value, std::string_view name, ParseTarget& target);

@@ -4,6 +4,7 @@
 namespace hadal::openai {
 namespace {
 constexpr size_t kMaxKwargs = 256;
+constexpr size_t kMaxRequestId = 256;  // every chunk of a stream repeats it
 }
 
 MaybeError read_stream_options(const Json& value, std::string_view name, ParseTarget& target) {
@@ -16,6 +17,16 @@ MaybeError read_stream_options(const Json& value, std::string_view name, ParseTa
     return read_bool(*flag, "stream_options.continuous_usage_stats", &target.common.continuous_usage_stats);
   }
   return std::nullopt;
+}
+
+MaybeError read_stream_interval(const Json& value, std::string_view name, ParseTarget& target) {
+  return integer_into(value, name, 1, kMaxInt32, &target.common.stream_interval);
+}
+
+MaybeError read_request_id(const Json& value, std::string_view name, ParseTarget& target) {
+  if (auto error = read_string(value, name, &target.common.request_id)) return error;
+  if (target.common.request_id.size() <= kMaxRequestId) return std::nullopt;
+  return invalid_request(fmt::format("'{}' is longer than {} bytes.", name, kMaxRequestId), std::string(name));
 }
 
 MaybeError read_chat_logprobs(const Json& value, std::string_view name, ParseTarget& target) {

@@ -99,6 +99,14 @@ MaybeError read_truncate_prompt_tokens(const Json& value, std::string_view name,
   return std::nullopt;
 }
 
+MaybeError read_truncation_side(const Json& value, std::string_view name, ParseTarget& target) {
+  if (value != "left" && value != "right") {
+    return invalid_request(fmt::format("'{}' must be \"left\" or \"right\".", name), std::string(name));
+  }
+  target.common.truncate_keeps_first = value == "right";
+  return std::nullopt;
+}
+
 MaybeError read_allowed_token_ids(const Json& value, std::string_view name, ParseTarget& target) {
   if (auto error = read_token_ids(value, name, target.limits.max_allowed_token_ids, &target.common.allowed_token_ids)) {
     return error;

@@ -71,12 +71,14 @@ struct CommonRequest {
   std::vector<std::string> bad_words;
   std::vector<int32_t> allowed_token_ids;  // empty: all
   int32_t prompt_logprobs = -1;            // -1: none
-  std::optional<int32_t> truncate_prompt_tokens;  // the last so many of the prompt; -1: what the context has room for
+  std::optional<int32_t> truncate_prompt_tokens;  // so many of the prompt; -1: what the context has room for
+  bool truncate_keeps_first = false;              // truncation_side "right"; else the last ones stay
   int32_t n = 1;
 
   bool stream = false;
   bool include_usage = false;             // stream_options
   bool continuous_usage_stats = false;    // stream_options
+  int32_t stream_interval = 1;            // tokens in a chunk, where it is more than the server's
   bool return_token_ids = false;
   bool return_tokens_as_token_ids = false;
   std::optional<bool> add_special_tokens;  // when tokenizing; default: completions yes, chat no

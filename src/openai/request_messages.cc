@@ -109,6 +109,8 @@ MaybeError read_message(const Json& message, const std::string& place, Json* out
     (*out)["content"] = std::move(text);
   } else if (name == "assistant" && (calls != nullptr || reasoning != nullptr)) {
     (*out)["content"] = nullptr;
+  } else if ((name == "assistant" || name == "tool") && message.contains("content")) {
+    (*out)["content"] = "";  // null: a refusal, or a tool that gave nothing; templates would write "None"
   } else {
     return invalid_request(fmt::format("'{}' needs a 'content'.", place), place + ".content");
   }
@@ -120,6 +122,16 @@ MaybeError read_message(const Json& message, const std::string& place, Json* out
     (*out)[key] = value;
   }
   return std::nullopt;
+}
+
+/// What may be left out, as templates that take it for granted need it: no description, no parameters.
+void complete_tools(Json& tools) {
+  for (Json& tool : tools) {
+    Json& function = tool["function"];
+    if (member(function, "description") == nullptr) function["description"] = "";
+    if (member(function, "parameters") == nullptr)
+      function["parameters"] = Json::object({{"type", "object"}, {"properties", Json::object()}});
+  }
 }
 
 }  // namespace
@@ -173,6 +185,7 @@ MaybeError read_tools(const Json& value, std::string_view name, ParseTarget& tar
     }
   }
   if (!value.empty()) target.chat->tools = std::make_shared<Json>(value);
+  if (target.chat->tools != nullptr) complete_tools(*target.chat->tools);
   return std::nullopt;
 }
 

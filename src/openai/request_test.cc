@@ -158,7 +158,8 @@ TEST(ChatRequest, MessagesAreCheckedAndNormalised) {
   EXPECT_EQ(messages_error(R"([{"role":"user","content":"x","name":5}])"), "messages[0].name");
   EXPECT_EQ(messages_error(R"([{"role":"user","content":"x","tool_calls":[]}])"), "messages[0].tool_calls");
   EXPECT_EQ(messages_error(R"([{"role":"assistant","tool_calls":[{"function":{}}]}])"), "messages[0].tool_calls[0].function.name");
-  EXPECT_EQ(messages_error(R"([{"role":"assistant","content":null}])"), "messages[0].content");
+  EXPECT_EQ(messages_error(R"([{"role":"assistant"}])"), "messages[0].content");
+  EXPECT_EQ(messages_error(R"([{"role":"system","content":null}])"), "messages[0].content");
 
   const auto request = parse_chat_completion(R"({"messages":[
       {"content":[{"type":"text","text":"one"},{"type":"text","text":"two"}],"role":"user","name":"n"},
@@ -170,6 +171,36 @@ TEST(ChatRequest, MessagesAreCheckedAndNormalised) {
             R"([{"role":"user","content":"one\ntwo","name":"n"},)"
             R"({"role":"assistant","content":null,"reasoning_content":"why","tool_calls":[{"id":"1","type":"function","function":{"name":"f","arguments":"{}"}}]},)"
             R"({"role":"tool","content":"42","tool_call_id":"1"},{"role":"assistant","content":"pre","prefix":true}])");
+}
+
+TEST(ChatRequest, AnswersWithoutTextAreSentBackAsTheyCame) {
+  const auto request = parse_chat_completion(R"({"messages":[{"role":"user","content":"hi"},
+      {"role":"assistant","content":null,"refusal":"no","tool_calls":null},{"role":"tool","content":null,"tool_call_id":"1"}]})");
+  ASSERT_TRUE(request.ok()) << request.error().message;
+  EXPECT_EQ(request->messages->at(1)["content"], "");
+  EXPECT_EQ(request->messages->at(2)["content"], "");
+}
+
+TEST(ChatRequest, AToolMayBeANameAlone) {
+  const auto request = parse_chat_completion(chat_with(R"("tools":[{"type":"function","function":{"name":"now","parameters":null}}])"));
+  ASSERT_TRUE(request.ok()) << request.error().message;
+  EXPECT_EQ(request->tools->dump(),
+            R"([{"type":"function","function":{"name":"now","parameters":{"type":"object","properties":{}},"description":""}}])");
+}
+
+TEST(ChatRequest, WhatVllmUsesIsUsedOrRefusedAndNeverPassedOver) {
+  const auto request = parse_chat_completion(chat_with(
+      R"("truncation_side":"right","truncate_prompt_tokens":4,"stream":true,"stream_interval":8,"vllm_xargs":{"a":1},"watermarking":false)"));
+  ASSERT_TRUE(request.ok()) << request.error().message;
+  EXPECT_TRUE(request->truncate_keeps_first);
+  EXPECT_EQ(request->stream_interval, 8);
+  EXPECT_EQ(chat_error(R"("truncation_side":"middle")"), "truncation_side");
+  EXPECT_EQ(chat_error(R"("stream_interval":0)"), "stream_interval");
+  EXPECT_EQ(chat_error(R"("logprob_token_ids":[1])"), "logprob_token_ids");
+  EXPECT_EQ(chat_error(R"("repetition_detection":{"max_pattern_size":4})"), "repetition_detection");
+  EXPECT_EQ(chat_error(R"("watermarking":true)"), "watermarking");
+  EXPECT_EQ(chat_error(R"("return_prompt_text":true)"), "return_prompt_text");
+  EXPECT_EQ(chat_error(R"("request_id":")" + std::string(257, 'x') + R"(")"), "request_id");
 }
 
 TEST(CompletionRequest, PromptForms) {

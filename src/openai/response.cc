@@ -16,6 +16,8 @@ void append_meta(const ResponseMeta& meta, const char* object, std::string* out)
   append_int(meta.created, out);
   *out += ",\"model\":";
   append_json_string(meta.model, out);
+  *out += ",\"system_fingerprint\":";
+  append_string_or_null(meta.system_fingerprint, out);
 }
 
 void append_ids(const char* key, const std::optional<std::vector<int32_t>>& ids, std::string* out) {

@@ -18,6 +18,7 @@ struct ResponseMeta {
   std::string id;       // make_id("chatcmpl-")
   int64_t created = 0;  // seconds since 1970
   std::string model;    // as the request named it
+  std::string system_fingerprint = {};  // of what computes: the same seed gives the same answer while it stays
 };
 
 /// `prefix` and 32 random hexadecimal digits.
@@ -42,6 +43,7 @@ struct LogprobToken {
 struct PositionLogprobs {
   LogprobToken chosen;
   std::vector<LogprobToken> top;  // most likely first
+  bool in_text = true;            // false: a special token that the text leaves out
 };
 enum class TokenNames : uint8_t { kText, kIds };  // kIds: "token_id:5" (return_tokens_as_token_ids)
 

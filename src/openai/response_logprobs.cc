@@ -1,4 +1,6 @@
 // Tokens with their probabilities in the three forms that answers have them.
+#include <algorithm>
+
 #include "openai/json_writer.h"
 #include "openai/response.h"
 
@@ -7,6 +9,11 @@ namespace {
 
 std::string token_name(const LogprobToken& token, TokenNames names) {
   return names == TokenNames::kIds ? "token_id:" + std::to_string(token.id) : to_valid_utf8(token.bytes);
+}
+
+/// Of a character in several tokens the first one counts, so that offsets meet the text again behind it.
+int64_t characters_begun(std::string_view bytes) {
+  return std::count_if(bytes.begin(), bytes.end(), [](char byte) { return (byte & 0xc0) != 0x80; });
 }
 
 void append_bytes(std::string_view bytes, std::string* out) {
@@ -68,7 +75,7 @@ void append_completion_logprobs(const std::vector<PositionLogprobs>& positions, 
   *out += "{\"text_offset\":";
   append_list(positions.size(), out, [&](size_t i) {
     append_int(*text_offset, out);
-    *text_offset += count_code_points(token_name(positions[i].chosen, TokenNames::kText));
+    if (positions[i].in_text) *text_offset += characters_begun(positions[i].chosen.bytes);
   });
   *out += ",\"token_logprobs\":";
   append_list(positions.size(), out, [&](size_t i) { append_logprob(positions[i].chosen.logprob, out); });

@@ -12,7 +12,7 @@ namespace hadal::openai {
 namespace {
 
 using Json = nlohmann::ordered_json;
-const ResponseMeta kMeta{.id = "chatcmpl-1", .created = 17, .model = "m"};
+const ResponseMeta kMeta{.id = "chatcmpl-1", .created = 17, .model = "m", .system_fingerprint = "fp"};
 
 std::string quoted(std::string_view text) {
   std::string out;
@@ -79,6 +79,7 @@ TEST(Chat, WholeResponse) {
   completion.prompt_token_ids = std::vector<int32_t>{1, 2};
   const Json json = Json::parse(chat_completion_json(completion));
   EXPECT_EQ(json["object"], "chat.completion");
+  EXPECT_EQ(json["system_fingerprint"], "fp");
   EXPECT_EQ(json["choices"][0]["message"].dump(),
             R"({"role":"assistant","content":"four","refusal":null,"reasoning_content":"2+2","reasoning":"2+2"})");
   EXPECT_EQ(json["choices"][0]["finish_reason"], "stop");
@@ -121,6 +122,17 @@ TEST(Completion, WholeResponseWithLogprobs) {
             R"(["token_id:1","token_id:5","token_id:7"])");
 }
 
+TEST(Completion, OffsetsMeetTheTextBehindHiddenTokensAndSplitCharacters) {
+  TextCompletion completion{.meta = kMeta};
+  TextChoice choice{.text = "é!", .finish_reason = "stop"};
+  choice.logprobs = std::vector<PositionLogprobs>{{.chosen = {.id = 1, .bytes = "<s>"}, .in_text = false},
+                                                  {.chosen = {.id = 2, .bytes = "\xc3"}},
+                                                  {.chosen = {.id = 3, .bytes = "\xa9"}},
+                                                  {.chosen = {.id = 4, .bytes = "!"}}};
+  completion.choices = {choice};
+  EXPECT_EQ(Json::parse(text_completion_json(completion))["choices"][0]["logprobs"]["text_offset"].dump(), "[0,0,1,1]");
+}
+
 TEST(Stream, ChatChunksAreExactlyAsClientsExpect) {
   const ChatStreamWriter writer(kMeta, {});
   const std::string head = R"(data: {"id":"chatcmpl-1","object":"chat.completion.chunk","created":17,"model":"m","choices":[{"index":0,"delta":)";
@@ -136,7 +148,7 @@ TEST(Stream, ChatChunksAreExactlyAsClientsExpect) {
   out.clear();
   const StopReason stop = int32_t{5};
   writer.delta({.finish_reason = "stop", .stop_reason = &stop}, &out);
-  EXPECT_EQ(out, head + R"({},"logprobs":null,"finish_reason":"stop","stop_reason":5}]})" + "\n\n");
+  EXPECT_EQ(out, head + R"({},"logprobs":null,"finish_reason":"stop","stop_reason":5}],"system_fingerprint":"fp"})" + "\n\n");
   out.clear();
   const std::vector<ToolCallDelta> calls = {{.index = 0, .id = "c", .name = "f"}, {.index = 1, .arguments = "{"}};
   writer.delta({.content = "x", .tool_calls = &calls}, &out);
@@ -186,7 +198,7 @@ TEST(Stream, TextChunksKeepTheirOffsets) {
   EXPECT_EQ(Json::parse(out.substr(6))["choices"][0]["logprobs"]["text_offset"].dump(), "[2,3]");
   out.clear();
   writer.delta({.text = "", .finish_reason = "length"}, &out);
-  EXPECT_EQ(out, R"(data: {"id":"chatcmpl-1","object":"text_completion","created":17,"model":"m","choices":[{"index":0,"text":"","logprobs":null,"finish_reason":"length","stop_reason":null}]})"
+  EXPECT_EQ(out, R"(data: {"id":"chatcmpl-1","object":"text_completion","created":17,"model":"m","choices":[{"index":0,"text":"","logprobs":null,"finish_reason":"length","stop_reason":null}],"system_fingerprint":"fp"})"
                  "\n\n");
   out.clear();
   writer.usage({.prompt_tokens = 1}, &out);

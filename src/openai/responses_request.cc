@@ -153,6 +153,16 @@ MaybeError refuse_unsupported(const Json& body) {
       truncation != nullptr && *truncation != "disabled") {
     return invalid_request("'truncation' other than \"disabled\" is not supported.", "truncation");
   }
+  if (const Json* top = member(body, "top_logprobs"); top != nullptr && *top != 0) {
+    return invalid_request("'top_logprobs' is not supported here; /v1/chat/completions has it.", "top_logprobs");
+  }
+  if (const Json* include = member(body, "include"); include != nullptr && include->is_array()) {
+    for (const Json& one : *include) {
+      if (one != "message.output_text.logprobs") continue;
+      return invalid_request("'include' of log-probabilities is not supported here; /v1/chat/completions has them.",
+                             "include");
+    }
+  }
   const Json* text = member(body, "text");
   const Json* format = text == nullptr ? nullptr : member(*text, "format");
   const Json* type = format == nullptr ? nullptr : member(*format, "type");

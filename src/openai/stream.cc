@@ -28,9 +28,18 @@ void append_end(const StreamOptions& options, const Usage* usage, std::string* o
   *out += "}\n\n";
 }
 
-void append_final_usage(const std::string& head, const Usage& usage, std::string* out) {
+/// In the chunks that end something, as vLLM does: the others come by the token.
+std::string fingerprint_member(const ResponseMeta& meta) {
+  std::string member = ",\"system_fingerprint\":";
+  append_string_or_null(meta.system_fingerprint, &member);
+  return member;
+}
+
+void append_final_usage(const std::string& head, const std::string& fingerprint, const Usage& usage, std::string* out) {
   *out += head;
-  *out += "],\"usage\":";
+  *out += "]";
+  *out += fingerprint;
+  *out += ",\"usage\":";
   append_usage(usage, out);
   *out += "}\n\n";
 }
@@ -110,7 +119,7 @@ void append_error_event(const ApiError& error, std::string* out) {
 void append_ping(std::string* out) { *out += ": ping\n\n"; }
 
 ChatStreamWriter::ChatStreamWriter(const ResponseMeta& meta, const StreamOptions& options)
-    : options_(options), head_(stream_head(meta, "chat.completion.chunk")) {}
+    : options_(options), head_(stream_head(meta, "chat.completion.chunk")), fingerprint_(fingerprint_member(meta)) {}
 
 void ChatStreamWriter::role(int32_t choice, std::string* out, const std::vector<int32_t>* prompt_token_ids) const {
   *out += head_;
@@ -136,13 +145,14 @@ void ChatStreamWriter::delta(const ChatDelta& delta, std::string* out) const {
   append_finish(delta.finish_reason, delta.stop_reason, out);
   append_token_ids(",\"token_ids\":", delta.token_ids, out);
   *out += "}]";
+  if (!delta.finish_reason.empty()) *out += fingerprint_;
   append_end(options_, delta.usage, out);
 }
 
-void ChatStreamWriter::usage(const Usage& usage, std::string* out) const { append_final_usage(head_, usage, out); }
+void ChatStreamWriter::usage(const Usage& usage, std::string* out) const { append_final_usage(head_, fingerprint_, usage, out); }
 
 TextStreamWriter::TextStreamWriter(const ResponseMeta& meta, const StreamOptions& options)
-    : options_(options), head_(stream_head(meta, "text_completion")) {}
+    : options_(options), head_(stream_head(meta, "text_completion")), fingerprint_(fingerprint_member(meta)) {}
 
 void TextStreamWriter::delta(const TextDelta& delta, std::string* out) {
   *out += head_;
@@ -160,9 +170,10 @@ void TextStreamWriter::delta(const TextDelta& delta, std::string* out) {
   append_token_ids(",\"token_ids\":", delta.token_ids, out);
   append_token_ids(",\"prompt_token_ids\":", delta.prompt_token_ids, out);
   *out += "}]";
+  if (!delta.finish_reason.empty()) *out += fingerprint_;
   append_end(options_, delta.usage, out);
 }
 
-void TextStreamWriter::usage(const Usage& usage, std::string* out) const { append_final_usage(head_, usage, out); }
+void TextStreamWriter::usage(const Usage& usage, std::string* out) const { append_final_usage(head_, fingerprint_, usage, out); }
 
 }  // namespace hadal::openai

@@ -67,6 +67,7 @@ class ChatStreamWriter {
 
   const StreamOptions options_;
   std::string head_;  // data: {"id":...,"model":...,"choices":[
+  std::string fingerprint_;
 };
 
 struct TextDelta {
@@ -89,7 +90,7 @@ class TextStreamWriter {
 
  private:
   const StreamOptions options_;
-  std::string head_;
+  std::string head_, fingerprint_;
   std::unordered_map<int32_t, int64_t> text_offsets_;  // per choice, of its next token
 };
 

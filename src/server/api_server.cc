@@ -5,6 +5,7 @@
 #include <thread>
 
 #include "base/log.h"
+#include "base/version.h"
 #include "http/router.h"
 #include "openai/error.h"
 #include "server/access_log.h"
@@ -29,6 +30,15 @@ http::ErrorBody json_error(int status, std::string_view message) {
   return {"application/json", openai::error_for_status(status, message).body()};
 }
 
+/// hadal-VERSION-HASH, the hash of what answers depend on: the model, how it computes, on what.
+std::string fingerprint_of(const LoadedEngine& loaded) {
+  const std::string facts = fmt::format("{} {} {} {} {} {}", loaded.id, loaded.device ? loaded.device->facts().name : "", loaded.options.dtype,
+                                        loaded.options.kv_cache_dtype, loaded.options.batch_invariant, loaded.max_model_len);
+  uint32_t hash = 2166136261u;  // FNV-1a: the same on every machine
+  for (const char c : facts) hash = (hash ^ static_cast<unsigned char>(c)) * 16777619u;
+  return fmt::format("hadal-{}-{:08x}", kVersion, hash);
+}
+
 class ApiServerImpl final : public ApiServer {
  public:
   explicit ApiServerImpl(const ServeOptions& options)
@@ -40,6 +50,8 @@ class ApiServerImpl final : public ApiServer {
         pool_(std::make_unique<WorkPool>(kWorkers, kWorkQueue)) {
     service_->stream_interval = options.stream_interval;
     service_->ping_interval = as_duration(options.sse_ping_interval_s);
+    service_->force_include_usage = options.force_include_usage;
+    service_->tokens_as_token_ids = options.return_tokens_as_token_ids;
     service_->log_requests = options.enable_log_requests;
     service_->timers = std::make_shared<Timers>();
   }
@@ -86,6 +98,8 @@ class ApiServerImpl final : public ApiServer {
                      read_template_kwargs(options_.default_chat_template_kwargs));
     service_->trust_request_templates = options_.trust_request_chat_template;
     ASSIGN_OR_RETURN(service_->access, read_access(options_));
+    service_->openapi = openapi_document(service_->model_names);
+    service_->fingerprint = fingerprint_of(loaded);
     service_->started_unix = static_cast<int64_t>(Clock::real().unix_seconds());
     service_->metrics->describe(loaded.engine->runner_info(), loaded.options);
     service_->metrics->describe_experts(loaded.engine->expert_load(), loaded.options.expert_load_metrics);
@@ -168,11 +182,13 @@ class ApiServerImpl final : public ApiServer {
 
   void add_routes() {
     for (const EndpointRow& row : endpoint_table()) {
-      router_.add(row.method, row.path, [this, &row](http::Request request, WriterPtr writer) {
-        if (const auto error = service_->access.check(request, row.access, service_->trust))
-          return respond_error(*writer, *error);
-        row.handler({service_, *pool_}, std::move(request), std::move(writer));
-      });
+      for (const std::string& path : paths_of(row, service_->model_names)) {
+        router_.add(row.method, path, [this, &row](http::Request request, WriterPtr writer) {
+          if (const auto error = service_->access.check(request, row.access, service_->trust))
+            return respond_error(*writer, *error, error_form(row));
+          row.handler({service_, *pool_}, std::move(request), std::move(writer));
+        });
+      }
     }
   }
 
@@ -180,6 +196,8 @@ class ApiServerImpl final : public ApiServer {
   void serve(http::Request request, WriterPtr writer) const {
     http::Headers fields{{"X-Request-Id", request_id_of(request)}};
     request.headers.set("X-Request-Id", fields.fields().front().second);
+    if (request.path.starts_with("/v1/messages"))  // Anthropic's name for it
+      fields.add("request-id", fields.fields().front().second);
     writer->set_label(fields.fields().front().second);
     cors_.add_headers(request, fields);
     writer = with_headers(std::move(writer), std::move(fields));

@@ -40,6 +40,8 @@ struct ServeOptions {
   std::string default_chat_template_kwargs;     // a JSON object, under a request's own; empty: none
   bool trust_request_chat_template = false;     // a request may bring its own
   std::vector<std::string> served_model_names;  // default: MODEL as given
+  bool force_include_usage = false;             // of every stream
+  bool return_tokens_as_token_ids = false;      // in log-probabilities, of every answer
   double sse_ping_interval_s = 30.0;            // of a silent stream; 0 or less: no pings
   int32_t stream_interval = 1;                  // tokens in a chunk of a stream, but the first
   bool disable_access_log = false;              // docs/logs.md has the four logs

@@ -171,8 +171,58 @@ TEST_F(Endpoints, AFinalMessageIsContinued) {
   body["messages"].push_back({{"role", "assistant"}, {"content", "The capital "}});
   post("/v1/chat/completions", body);
   EXPECT_TRUE(prompt().ends_with("</think>The capital ")) << prompt();
+  for (const char* text : {"end", "s", "▁", "  tence "}) {  // all of them are in <｜end▁of▁sentence｜>
+    body["messages"].back()["content"] = text;
+    post("/v1/chat/completions", body);
+    EXPECT_TRUE(prompt().ends_with(std::string("</think>") + text)) << prompt();
+  }
   body["messages"].back()["content"] = "x</think>y";  // the template cuts it
   EXPECT_EQ(send("/v1/chat/completions", body).status, 400);
+}
+
+TEST_F(Endpoints, AnEarlierCallWithoutArgumentsIsAnEmptyObject) {
+  start();
+  say({"ok"});
+  json body = chat({{"tools", kWeather}});
+  body["messages"].push_back(json::parse(
+      R"({"role":"assistant","content":null,"tool_calls":[{"id":"1","type":"function","function":{"name":"now","arguments":""}}]})"));
+  body["messages"].push_back({{"role", "tool"}, {"tool_call_id", "1"}, {"content", "12:00"}});
+  post("/v1/chat/completions", body);
+  EXPECT_NE(prompt().find("now<｜tool▁sep｜>{}"), std::string::npos) << prompt();
+}
+
+TEST_F(Endpoints, WhatTheServerAddsToEveryAnswer) {
+  ServeOptions options;
+  options.force_include_usage = true;
+  options.return_tokens_as_token_ids = true;
+  start(options);
+  say({"a", "b"});
+  const auto events = stream("/v1/chat/completions", chat({{"logprobs", true}}));
+  ASSERT_GE(events.size(), 3u);
+  EXPECT_EQ(json::parse(events[events.size() - 2].data)["usage"]["completion_tokens"], 2);
+  EXPECT_EQ(json::parse(events[1].data)["choices"][0]["logprobs"]["content"][0]["token"], "token_id:300");
+}
+
+TEST_F(Endpoints, AStopStringIsNotTheTokenThatHasItsNumber) {
+  start();
+  engine_->on_submit([](const EngineRequest& request) {
+    RequestOutput output;
+    output.tokens.push_back({.id = 1});
+    output.finish = FinishReason::kStop;
+    output.stop_reason = "1";  // the end of the text, token 1
+    request.sink->deliver(std::move(output));
+  });
+  const json body = chat({{"stop", {"1"}}, {"max_tokens", 9}});
+  EXPECT_EQ(post("/v1/chat/completions", body)["choices"][0]["stop_reason"], nullptr);
+  EXPECT_EQ(post("/v1/messages", {{"messages", body["messages"]}, {"stop_sequences", {"1"}}, {"max_tokens", 9}})["stop_reason"],
+            "end_turn");
+}
+
+TEST_F(Endpoints, ARequestMayWantMoreTokensInAChunk) {
+  start();
+  say({"a", "b", "c", "d"});
+  EXPECT_EQ(stream("/v1/completions", {{"prompt", {5}}}).size(), 5u);
+  EXPECT_EQ(stream("/v1/completions", {{"prompt", {5}}, {"stream_interval", 9}}).size(), 3u) << "the first, the rest, [DONE]";
 }
 
 TEST_F(Endpoints, ReasoningCanBeLeftOutAndHasItsBudget) {

@@ -65,7 +65,7 @@ void fit_arguments(const ChatTemplate& chat_template, Json& messages) {
     if (calls == message.end() || !calls->is_array()) continue;
     for (Json& call : *calls) {
       Json& arguments = call["function"]["arguments"];
-      if (arguments.is_null()) arguments = "{}";
+      if (arguments.is_null() || arguments == "") arguments = "{}";  // a call without arguments
       if (objects && arguments.is_string()) {
         Json parsed = Json::parse(arguments.get_ref<const std::string&>(), nullptr, false);
         if (!parsed.is_discarded()) arguments = std::move(parsed);
@@ -147,22 +147,24 @@ Json template_kwargs(const Service& service, const ChatTemplate& chat_template,
   return kwargs;
 }
 
-/// Cuts the prompt behind the final message's text, so that the model goes on with it.
-MaybeError leave_final_message_open(const ChatRequest& chat, std::string& prompt) {
+// Stands behind the final message's text while the template runs. Looking for the text itself would find "end"
+// in the "<｜end▁of▁sentence｜>" that follows it.
+constexpr std::string_view kOpenEnd = "\uE000open end\uE000";
+
+/// Cuts the prompt where kOpenEnd shows that the final message's text ends, so that the model goes on with it.
+MaybeError leave_final_message_open(std::string_view text, std::string& prompt) {
   constexpr const char* kField = "continue_final_message";
-  const std::string text = chat.messages.back()["content"].get<std::string>();
-  const size_t end = text.find_last_not_of(" \t\r\n");
-  if (end == std::string::npos)
+  const size_t begin = text.find_first_not_of(" \t\r\n");
+  if (begin == std::string_view::npos)
     return invalid_request("The final message has no text to go on with.", kField);
-  const size_t exact = prompt.rfind(text);
-  const std::string core = text.substr(0, end + 1);  // templates may trim
-  const size_t place = exact != std::string::npos ? exact : prompt.rfind(core);
-  if (place == std::string::npos) {
+  const size_t place = prompt.rfind(kOpenEnd);
+  // templates may trim what stands in front
+  if (place == std::string::npos || !std::string_view(prompt).substr(0, place).ends_with(text.substr(begin))) {
     return invalid_request(
         "The chat template does not write the final message as it is given, so it cannot be continued.",
         kField);
   }
-  prompt.resize(place + (exact != std::string::npos ? text : core).size());
+  prompt.resize(place);
   return std::nullopt;
 }
 
@@ -207,10 +209,13 @@ openai::Result<ChatPrompt> make_chat_prompt(const Service& service,
   chat.add_generation_prompt = request.add_generation_prompt;
   chat.bos_token = service.loaded.tokenizer->bos_token().value_or("");
   chat.eos_token = service.loaded.tokenizer->eos_token().value_or("");
+  if (request.continue_final_message)
+    chat.messages.back()["content"].get_ref<std::string&>() += kOpenEnd;
   auto text = chat_template.render(chat);
   if (!text.ok()) return invalid_request(std::string(message_of(text.status())), "messages");
   if (request.continue_final_message) {
-    if (auto error = leave_final_message_open(chat, *text)) return *error;
+    const auto& last = request.messages->back()["content"].get_ref<const std::string&>();
+    if (auto error = leave_final_message_open(last, *text)) return *error;
   }
   ChatPrompt prompt{std::move(*text), {}};
   prompt.answer = answer_form(service, request, prompt.text);

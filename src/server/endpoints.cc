@@ -22,6 +22,7 @@ constexpr std::array kEndpoints = {
     EndpointRow{"POST", "/v1/messages/count_tokens", kApi, BodyKind::kMessage, handle_count_tokens,
                 "how many tokens such a request's prompt has"},
     EndpointRow{"GET", "/v1/models", kApi, BodyKind::kNone, handle_models, "the served names"},
+    EndpointRow{"GET", "/v1/models/{model}", kApi, BodyKind::kNone, handle_model, "one of them"},
     EndpointRow{"POST", "/v1/embeddings", kApi, BodyKind::kAny, handle_embeddings,
                 "refused: the models served here make text"},
     EndpointRow{"POST", "/tokenize", kApi, BodyKind::kTokenize, handle_tokenize,
@@ -103,6 +104,20 @@ bool EndpointContext::work(size_t body_bytes, std::function<void()> work) const 
   if (body_bytes > kShortBody || service->trust_request_templates) return pool.submit(std::move(work));
   work();
   return true;
+}
+
+std::vector<std::string> paths_of(const EndpointRow& row, const std::vector<std::string>& model_names) {
+  constexpr std::string_view kVariable = "{model}";
+  std::string_view path = row.path;
+  if (!path.ends_with(kVariable)) return {std::string(path)};
+  path.remove_suffix(kVariable.size());
+  std::vector<std::string> paths;
+  for (const std::string& name : model_names) paths.push_back(std::string(path) + name);
+  return paths;
+}
+
+ErrorForm error_form(const EndpointRow& row) {
+  return row.body == BodyKind::kMessage ? ErrorForm::kAnthropic : ErrorForm::kOpenAi;
 }
 
 std::span<const EndpointRow> endpoint_table() { return kEndpoints; }

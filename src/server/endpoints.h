@@ -51,6 +51,12 @@ struct EndpointRow {
 };
 
 std::span<const EndpointRow> endpoint_table();
+/// Where a row is found: its path, or one for each model where it ends with "{model}".
+std::vector<std::string> paths_of(const EndpointRow& row, const std::vector<std::string>& model_names);
+/// The table as an OpenAPI document.
+std::string openapi_document(const std::vector<std::string>& model_names);
+/// In which form the row's errors are answered.
+ErrorForm error_form(const EndpointRow& row);
 /// The table as a Markdown page (docs/endpoints.md).
 std::string endpoints_markdown();
 
@@ -64,6 +70,7 @@ void handle_tokenize(const EndpointContext& context, http::Request request, Writ
 void handle_detokenize(const EndpointContext& context, http::Request request, WriterPtr writer);
 void handle_tokenizer_info(const EndpointContext& context, http::Request request, WriterPtr writer);
 void handle_models(const EndpointContext& context, http::Request request, WriterPtr writer);
+void handle_model(const EndpointContext& context, http::Request request, WriterPtr writer);
 void handle_version(const EndpointContext& context, http::Request request, WriterPtr writer);
 void handle_health(const EndpointContext& context, http::Request request, WriterPtr writer);
 void handle_load(const EndpointContext& context, http::Request request, WriterPtr writer);

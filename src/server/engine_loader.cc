@@ -98,6 +98,33 @@ Status load_tenants(const EngineConfig& options, const LoadedEngine& loaded, Eng
   return OkStatus();
 }
 
+/// The defaults of requests: the checkpoint's, none, or another folder's, and what goes over them.
+Status choose_generation_defaults(const EngineConfig& options, ModelConfig& config) {
+  constexpr uint64_t kMaxBytes = uint64_t{1} << 20;
+  if (options.generation_config == "vllm") {
+    config.generation = {};
+  } else if (options.generation_config != "auto") {
+    const std::string path = options.generation_config + "/generation_config.json";
+    ASSIGN_OR_RETURN(const std::string text, read_file(path, kMaxBytes));
+    if (const Status status = apply_generation_config(text, config); !status.ok())
+      return annotate(status, options.generation_config);
+  }
+  if (options.override_generation_config.empty()) return OkStatus();
+  const GenerationDefaults under = config.generation;
+  if (const Status status = apply_generation_config(options.override_generation_config, config); !status.ok())
+    return annotate(status, "--override-generation-config");
+  const auto fill = [](auto& over, const auto& below) {
+    if (!over) over = below;
+  };
+  fill(config.generation.temperature, under.temperature);
+  fill(config.generation.top_p, under.top_p);
+  fill(config.generation.min_p, under.min_p);
+  fill(config.generation.repetition_penalty, under.repetition_penalty);
+  fill(config.generation.top_k, under.top_k);
+  fill(config.generation.max_new_tokens, under.max_new_tokens);
+  return OkStatus();
+}
+
 StatusOr<EngineOptions> engine_options(const EngineConfig& options, const LoadedEngine& loaded) {
   EngineOptions engine;
   engine.max_num_seqs = options.max_num_seqs;
@@ -176,7 +203,9 @@ StatusOr<std::shared_ptr<const ChatTemplate>> load_chat_template(const std::stri
                                                                  const Tokenizer* tokenizer,
                                                                  const std::optional<std::string>& file) {
   std::optional<std::string> source;
-  if (file) {
+  if (file && !file_exists(*file) && file->find('{') != std::string::npos) {
+    source = *file;  // as vLLM: the template itself, in one line
+  } else if (file) {
     ASSIGN_OR_RETURN(source, read_file(*file));
   } else if (tokenizer != nullptr) {
     source = tokenizer->chat_template();
@@ -194,6 +223,7 @@ StatusOr<LoadedEngine> load_engine(const EngineConfig& asked, const ObserverMake
   loaded.folder = model.folder;
   loaded.id = model.id;
   ASSIGN_OR_RETURN(loaded.config, load_model_config(loaded.folder));
+  RETURN_IF_ERROR(choose_generation_defaults(options, loaded.config));
   if (options.only_layers > 0) loaded.config.layers = std::min(loaded.config.layers, options.only_layers);
   RETURN_IF_ERROR(load_text(options, loaded));
   ASSIGN_OR_RETURN(loaded.device, choose_device({.name = options.device,

@@ -55,7 +55,9 @@ struct EngineConfig {
   int32_t threads = 0;
   std::string cpu_isa;
   bool skip_tokenizer = false;
-  std::optional<std::string> chat_template_file;
+  std::optional<std::string> chat_template_file;  // or, with "{" in it, the template itself
+  std::string generation_config = "auto";         // auto: the checkpoint's; vllm: the API's defaults; a folder
+  std::string override_generation_config;         // a JSON object over that; empty: nothing
   int32_t only_layers = 0;  // > 0: the first layers alone (inspect's trial step)
 };
 

@@ -1,7 +1,6 @@
 #include "server/reply.h"
 
 #include <algorithm>
-#include <cmath>
 #include <functional>
 
 #include "http/sse.h"
@@ -124,9 +123,10 @@ void Reply::deliver_locked(size_t index, size_t prompt, RequestOutput& output) {
 }
 
 std::string Reply::write_piece(Choice& choice, ReplyPiece piece, size_t tokens) {
-  if (!asked_.fields.stream || service_->stream_interval <= 1) return body_->piece(std::move(piece));
+  const int32_t interval = std::max(service_->stream_interval, asked_.fields.stream_interval);
+  if (!asked_.fields.stream || interval <= 1) return body_->piece(std::move(piece));
   std::string events;
-  for (ReplyPiece& ready : choice.gather.add(std::move(piece), tokens, service_->stream_interval))
+  for (ReplyPiece& ready : choice.gather.add(std::move(piece), tokens, interval))
     events += body_->piece(std::move(ready));
   return events;
 }
@@ -134,9 +134,7 @@ std::string Reply::write_piece(Choice& choice, ReplyPiece piece, size_t tokens) 
 /// As vLLM: the stop string, or the id of a stop token that was asked for; nothing for the model's own end.
 openai::StopReason Reply::stop_reason_of(const RequestOutput& output) const {
   if (output.stop_reason.empty()) return {};
-  const auto& strings = asked_.fields.stop;
-  if (std::find(strings.begin(), strings.end(), output.stop_reason) != strings.end())
-    return output.stop_reason;
+  if (output.stop_string) return output.stop_reason;
   for (const int32_t id : asked_.fields.stop_token_ids) {
     if (output.stop_reason == fmt::format("{}", id)) return id;
   }
@@ -176,6 +174,7 @@ void Reply::begin_piece(size_t prompt, ReplyPiece& piece) {
   if (asked_.prompt_logprobs == PromptLogprobs::kField) {
     piece.prompt_logprobs = std::move(positions);
   } else {
+    piece.echoed_tokens = positions.size();
     piece.logprobs = std::move(positions);
   }
 }
@@ -203,36 +202,6 @@ void Reply::add_delta(Choice& choice, AnswerDelta delta, ReplyPiece& piece) cons
     if (!one.name.empty()) one.id = openai::make_id("call_");
     piece.calls.push_back(std::move(one));
   }
-}
-
-openai::PositionLogprobs Reply::position_of(const OutputToken& token) const {
-  const Tokenizer* tokenizer = service_->loaded.tokenizer.get();
-  const auto entry = [tokenizer](int32_t id, float logprob, int32_t rank) {
-    return openai::LogprobToken{
-        .id = id,
-        .bytes = tokenizer != nullptr ? tokenizer->token_bytes(id) : fmt::format("token_id:{}", id),
-        .logprob = logprob,
-        .rank = rank};
-  };
-  openai::PositionLogprobs position;
-  position.chosen = entry(token.id, token.logprob, token.rank);
-  for (size_t i = 0; i < token.top.size(); ++i)
-    position.top.push_back(entry(token.top[i].token, token.top[i].logprob, static_cast<int32_t>(i) + 1));
-  return position;
-}
-
-void Reply::add_logprobs(const RequestOutput& output, ReplyPiece& piece) const {
-  if (!piece.logprobs) piece.logprobs.emplace();
-  for (const OutputToken& token : output.tokens) piece.logprobs->push_back(position_of(token));
-}
-
-std::vector<openai::PositionLogprobs> Reply::prompt_positions(size_t prompt) const {
-  std::vector<openai::PositionLogprobs> positions;
-  // the first token follows nothing
-  positions.push_back(
-      position_of({.id = asked_.prompts[prompt].front(), .logprob = std::nanf(""), .rank = 0, .top = {}}));
-  for (const OutputToken& token : prompt_tokens_[prompt]) positions.push_back(position_of(token));
-  return positions;
 }
 
 void Reply::send(std::string events) {

@@ -1,7 +1,6 @@
 #include "server/reply_writer.h"
 
 #include <algorithm>
-#include <cmath>
 #include <iterator>
 
 namespace hadal {
@@ -160,6 +159,8 @@ class TextWhole final : public ReplyWriter {
     openai::TextChoice& choice = answer_.choices[static_cast<size_t>(piece.choice)];
     add_piece(piece, choice);
     choice.text += piece.content;
+    echoed_tokens_.resize(answer_.choices.size());
+    echoed_tokens_[static_cast<size_t>(piece.choice)] += piece.echoed_tokens;
     if (piece.prompt_ids != nullptr) choice.prompt_token_ids = *piece.prompt_ids;
     if (piece.prompt_logprobs) choice.prompt_logprobs = std::move(piece.prompt_logprobs);
     return "";
@@ -172,14 +173,12 @@ class TextWhole final : public ReplyWriter {
   }
 
  private:
-  static double mean_logprob(const openai::TextChoice& choice) {
+  /// Of the answer; an echoed prompt is every choice's.
+  double mean_logprob(const openai::TextChoice& choice) const {
+    const size_t echoed = echoed_tokens_[static_cast<size_t>(choice.index)];
+    const size_t count = choice.logprobs->size() - echoed;
     double sum = 0.0;
-    size_t count = 0;
-    for (const openai::PositionLogprobs& position : *choice.logprobs) {
-      if (std::isnan(position.chosen.logprob)) continue;
-      sum += position.chosen.logprob;
-      ++count;
-    }
+    for (size_t i = echoed; i < choice.logprobs->size(); ++i) sum += (*choice.logprobs)[i].chosen.logprob;
     return count == 0 ? 0.0 : sum / static_cast<double>(count);
   }
 
@@ -189,7 +188,7 @@ class TextWhole final : public ReplyWriter {
     for (size_t first = 0; first < answer_.choices.size(); first += made) {
       const auto begin = answer_.choices.begin() + static_cast<std::ptrdiff_t>(first);
       std::stable_sort(begin, begin + best_.made,
-                       [](const openai::TextChoice& a, const openai::TextChoice& b) {
+                       [this](const openai::TextChoice& a, const openai::TextChoice& b) {
                          return mean_logprob(a) > mean_logprob(b);
                        });
       for (auto choice = begin; choice != begin + best_.kept; ++choice) {
@@ -202,6 +201,7 @@ class TextWhole final : public ReplyWriter {
   }
 
   const BestOf best_;
+  std::vector<size_t> echoed_tokens_;  // of each choice
   openai::TextCompletion answer_;
 };
 

@@ -28,6 +28,7 @@ struct ReplyPiece {
   };
   std::vector<Call> calls;
   std::optional<std::vector<openai::PositionLogprobs>> logprobs;
+  size_t echoed_tokens = 0;  // so many of them, at their beginning, are the prompt's
   std::optional<std::vector<openai::PositionLogprobs>> prompt_logprobs;
   std::optional<std::vector<int32_t>> token_ids;
   const std::vector<int32_t>* prompt_ids = nullptr;  // to be told with the choice's first piece

@@ -22,7 +22,7 @@ openai::Result<int32_t> choose_max_tokens(const Service& service, const openai::
     return openai::context_length_exceeded(context, prompt, fields.max_tokens.value_or(0));
   int64_t wanted = length == DefaultLength::kContext ? room : kCompletionsDefaultMaxTokens;
   if (service.loaded.config.generation.max_new_tokens)
-    wanted = *service.loaded.config.generation.max_new_tokens;
+    wanted = std::min<int64_t>(wanted, *service.loaded.config.generation.max_new_tokens);
   return static_cast<int32_t>(std::clamp<int64_t>(wanted, 1, room));
 }
 

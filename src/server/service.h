@@ -29,12 +29,16 @@ struct Service {
   openai::JsonPtr default_template_kwargs;  // an object, or null
   bool trust_request_templates = false;     // may a request bring its own chat template?
   int64_t started_unix = 0;
+  std::string openapi;      // /openapi.json
+  std::string fingerprint;  // system_fingerprint of the answers
   std::shared_ptr<ServerMetrics> metrics;
   HopTrust trust;
   AccessControl access;
   std::atomic<bool> draining{false};
   int32_t stream_interval = 1;                // tokens in a chunk
   Duration ping_interval = Duration::zero();  // of silent streams; 0: no pings
+  bool force_include_usage = false;
+  bool tokens_as_token_ids = false;
   bool log_requests = false;
   std::shared_ptr<Timers> timers;  // stopped before the engine goes
 

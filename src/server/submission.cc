@@ -129,7 +129,18 @@ void truncate_prompt(const Service& service, const openai::CommonRequest& fields
   int64_t most = *fields.truncate_prompt_tokens;
   if (most < 0) most = service.loaded.max_model_len - std::max(fields.max_tokens.value_or(1), 1);
   const auto size = static_cast<int64_t>(prompt.size());
-  if (most > 0 && size > most) prompt.erase(prompt.begin(), prompt.end() - most);
+  if (most <= 0 || size <= most) return;
+  if (fields.truncate_keeps_first) {
+    prompt.resize(static_cast<size_t>(most));
+  } else {
+    prompt.erase(prompt.begin(), prompt.end() - most);
+  }
+}
+
+openai::CommonRequest with_server_forms(const Service& service, openai::CommonRequest fields) {
+  fields.include_usage |= service.force_include_usage;
+  fields.return_tokens_as_token_ids |= service.tokens_as_token_ids;
+  return fields;
 }
 
 std::vector<int32_t> encode_prompt(const Service& service, const openai::CommonRequest& fields,
@@ -148,7 +159,8 @@ void submit_to_engine(const std::shared_ptr<const Service>& service, Submission 
     requests.push_back(engine_request(*service, submission, *prepared, index));
   const openai::ResponseMeta meta{.id = answer_id(submission),
                                   .created = static_cast<int64_t>(Clock::real().unix_seconds()),
-                                  .model = submission.model};
+                                  .model = submission.model,
+                                  .system_fingerprint = service->fingerprint};
   if (service->log_requests) log_request(submission, meta.id, requests.front());
   const bool pings = submission.fields.stream && service->ping_interval > Duration::zero();
   auto reply =

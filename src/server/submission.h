@@ -55,9 +55,12 @@ struct Submission {
 /// Fills in the prompts' last steps (truncation, checks of ids) and submits. Every way out answers `writer`.
 void submit_to_engine(const std::shared_ptr<const Service>& service, Submission submission, WriterPtr writer);
 
-/// The last tokens of a prompt, where the request asks for no more (truncate_prompt_tokens).
+/// The last tokens of a prompt, or its first, where the request asks for no more (truncate_prompt_tokens).
 void truncate_prompt(const Service& service, const openai::CommonRequest& fields,
                      std::vector<int32_t>& prompt);
+
+/// `fields` with the forms that the server gives every answer (--enable-force-include-usage, ...).
+openai::CommonRequest with_server_forms(const Service& service, openai::CommonRequest fields);
 
 /// `text` as token ids; `special` as the request said, else the endpoint's default.
 std::vector<int32_t> encode_prompt(const Service& service, const openai::CommonRequest& fields,

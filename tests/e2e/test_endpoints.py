@@ -116,10 +116,29 @@ def test_probes_and_the_document(server):
         assert call(server, "DELETE", path).status == 405
 
 
+def test_one_model(client):
+    assert client.models.retrieve("demo").id == "demo"
+    with pytest.raises(openai.NotFoundError):
+        client.models.retrieve("other")
+
+
+def test_the_fingerprint_is_told_and_stays(server):
+    whole = call(server, "POST", "/v1/chat/completions", CHAT).json["system_fingerprint"]
+    assert whole.startswith("hadal-") and whole == call(server, "POST", "/v1/completions", {"prompt": "x"}).json["system_fingerprint"]
+    chunks = list(events(server, "/v1/chat/completions", {**CHAT, "stream_options": {"include_usage": True}}))
+    assert chunks[-1]["system_fingerprint"] == chunks[-2]["system_fingerprint"] == whole
+
+
 def test_request_ids(server):
     answer = call(server, "POST", "/v1/chat/completions", CHAT, {"X-Request-Id": "mine-1"})
     assert answer.headers["X-Request-Id"] == "mine-1" and answer.json["id"] == "chatcmpl-mine-1"
     assert len(call(server, "GET", "/health").headers["X-Request-Id"]) == 32
+
+
+def test_messages_have_the_id_that_anthropics_client_reads(claude):
+    answer = claude.messages.create(model="demo", max_tokens=3, messages=[{"role": "user", "content": "x"}],
+                                    extra_headers={"X-Request-Id": "mine-2"})
+    assert answer._request_id == "mine-2"
 
 
 def test_continuous_usage(server):
@@ -136,6 +155,8 @@ def test_keys(tmp_path):
     try:
         with pytest.raises(openai.AuthenticationError):
             openai.OpenAI(base_url=running.address + "/v1", api_key="three", max_retries=0).models.list()
+        refused = call(running, "POST", "/v1/messages", {"max_tokens": 1, "messages": CHAT["messages"]})
+        assert refused.status == 401 and refused.json["type"] == "error" and refused.json["error"]["type"] == "authentication_error"
         client = openai.OpenAI(base_url=running.address + "/v1", api_key="two", max_retries=0)
         assert [model.id for model in client.models.list()] == ["demo", "alias"]
         assert client.chat.completions.create(**CHAT, model="alias").model == "alias"

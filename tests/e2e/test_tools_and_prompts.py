@@ -114,6 +114,25 @@ def test_echo_scores_a_text_as_generation_does(client):
     assert "".join(both.logprobs.tokens).endswith(both.text[-3:])
 
 
+@pytest.mark.parametrize("prompt", ["The capital of France is", "<｜User｜>Hello<｜Assistant｜>", "日本 café 🦊", ""])
+def test_echo_repeats_the_prompt_and_offsets_point_into_it(client, prompt):
+    choice = complete(client, prompt, echo=True, max_tokens=3, logprobs=0, extra_body={"ignore_eos": True}).choices[0]
+    assert choice.text.startswith(prompt)
+    offsets, tokens = choice.logprobs.text_offset, choice.logprobs.tokens
+    assert offsets == sorted(offsets) and offsets[0] == 0
+    shown = [(offset, token) for offset, token in zip(offsets, tokens) if "\ufffd" not in token and not token.startswith("<｜begin")]
+    assert all(choice.text[offset:].startswith(token) for offset, token in shown if token in choice.text)
+    assert offsets[1] == 0, "the BOS that the tokenizer puts in front is not in the text"
+
+
+def test_prompts_are_cut_on_the_side_that_is_asked_for(client):
+    def cut(side):
+        extra = {"truncate_prompt_tokens": 2, "truncation_side": side, "return_token_ids": True}
+        return complete(client, [5, 6, 7, 8], extra_body=extra).choices[0].prompt_token_ids
+
+    assert (cut("left"), cut("right")) == ([7, 8], [5, 6])
+
+
 def test_prompt_logprobs_are_those_of_echo(client):
     ids = complete(client, "The capital of France is", extra_body={"return_token_ids": True}).choices[0].prompt_token_ids
     field = complete(client, ids, extra_body={"prompt_logprobs": 0}).choices[0].prompt_logprobs

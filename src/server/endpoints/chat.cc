@@ -8,7 +8,7 @@ void handle_chat_completion(const EndpointContext& context, http::Request reques
   const auto prepare = [](const Service& service, const openai::ChatCompletionRequest& chat) {
     auto submission = prepare_chat(service, chat);
     if (!submission.ok()) return submission;
-    submission->make_writer = [fields = openai::CommonRequest(chat)](const openai::ResponseMeta& meta,
+    submission->make_writer = [fields = with_server_forms(service, chat)](const openai::ResponseMeta& meta,
                                                                      size_t choices) {
       return make_chat_writer(meta, fields, choices);
     };

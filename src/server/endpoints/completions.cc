@@ -43,6 +43,13 @@ std::vector<int32_t> prompt_ids(const Service& service, const CompletionRequest&
                        AddSpecial::kYes);
 }
 
+/// A prompt that came as ids, or of which a part is left, as text.
+std::string text_of(const Service& service, const CompletionRequest& request, const std::vector<int32_t>& ids) {
+  const Tokenizer* tokenizer = service.loaded.tokenizer.get();
+  if (tokenizer == nullptr) return "";
+  return tokenizer->decode(ids, request.skip_special_tokens ? SkipSpecial::kYes : SkipSpecial::kNo);
+}
+
 /// Which log-probabilities of the prompt the answer has.
 void ask_for_prompt_logprobs(const CompletionRequest& request, Submission& submission) {
   if (request.echo && request.logprobs >= 0) {
@@ -69,18 +76,15 @@ openai::Result<Submission> prepare(const Service& service, const CompletionReque
   ask_for_prompt_logprobs(request, submission);
   for (const openai::Prompt& prompt : request.prompts) {
     submission.prompts.push_back(prompt_ids(service, request, prompt));
+    const size_t tokens = submission.prompts.back().size();
     truncate_prompt(service, request, submission.prompts.back());  // before it is echoed
     if (!request.echo) continue;
-    const Tokenizer* tokenizer = service.loaded.tokenizer.get();
-    if (!request.suffix.empty()) {
-      submission.echo.push_back(prompt.text);
-    } else {
-      submission.echo.push_back(tokenizer ? tokenizer->decode(submission.prompts.back(), SkipSpecial::kYes)
-                                          : "");
-    }
+    const bool whole = submission.prompts.back().size() == tokens;
+    submission.echo.push_back(whole && !prompt.is_ids ? prompt.text
+                                                      : text_of(service, request, submission.prompts.back()));
   }
   const BestOf best{.made = request.best_of, .kept = request.n, .tell_logprobs = request.logprobs >= 0};
-  submission.make_writer = [fields = openai::CommonRequest(request), best](const openai::ResponseMeta& meta,
+  submission.make_writer = [fields = with_server_forms(service, request), best](const openai::ResponseMeta& meta,
                                                                            size_t choices) {
     return make_text_writer(meta, fields, choices, best);
   };

@@ -103,12 +103,14 @@ Json operation_of(const EndpointRow& row) {
   return operation;
 }
 
-std::string make_document() {
+}  // namespace
+
+std::string openapi_document(const std::vector<std::string>& model_names) {
   Json paths = Json::object();
   for (const EndpointRow& row : endpoint_table()) {
     std::string method = row.method;
     for (char& c : method) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
-    paths[row.path][method] = operation_of(row);
+    for (const std::string& path : paths_of(row, model_names)) paths[path][method] = operation_of(row);
   }
   const Json scheme = Json::object({{"type", "http"}, {"scheme", "bearer"}});
   return Json::object(
@@ -116,14 +118,11 @@ std::string make_document() {
               {"info", Json::object({{"title", "Hadal"}, {"version", kVersion}})},
               {"paths", std::move(paths)},
               {"components", Json::object({{"securitySchemes", Json::object({{"bearer", scheme}})}})}})
-      .dump();
+      .dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 
-}  // namespace
-
-void handle_openapi(const EndpointContext&, http::Request, WriterPtr writer) {
-  static const std::string document = make_document();
-  respond_json(*writer, 200, document);
+void handle_openapi(const EndpointContext& context, http::Request, WriterPtr writer) {
+  respond_json(*writer, 200, context.service->openapi);
 }
 
 }  // namespace hadal

@@ -158,7 +158,8 @@ class ResponsesWriter final : public ReplyWriter {
     if (!std::exchange(open_, false)) return;
     item()["status"] = status;
     if (kind_ == nullptr) {
-      emit("response.function_call_arguments.done", with(at_item(), "arguments", item()["arguments"]));
+      Json done = with(at_item(), "name", item()["name"]);
+      emit("response.function_call_arguments.done", with(std::move(done), "arguments", item()["arguments"]));
     } else {
       Json done = with(at_part(), "text", item()["content"][0]["text"]);
       if (kind_ == &kMessage) done["logprobs"] = Json::array();

@@ -5,15 +5,25 @@
 
 namespace hadal {
 
+namespace {
+
+openai::ModelCard card_of(const Service& service, std::string name) {
+  return {.id = std::move(name),
+          .created = service.started_unix,
+          .root = service.loaded.id,
+          .max_model_len = service.loaded.max_model_len};
+}
+
+}  // namespace
+
+void handle_model(const EndpointContext& context, http::Request request, WriterPtr writer) {
+  constexpr std::string_view kPrefix = "/v1/models/";  // the router knows the served names alone
+  respond_json(*writer, 200, openai::model_json(card_of(*context.service, request.path.substr(kPrefix.size()))));
+}
+
 void handle_models(const EndpointContext& context, http::Request, WriterPtr writer) {
-  const Service& service = *context.service;
   std::vector<openai::ModelCard> cards;
-  for (const std::string& name : service.model_names) {
-    cards.push_back({.id = name,
-                     .created = service.started_unix,
-                     .root = service.loaded.id,
-                     .max_model_len = service.loaded.max_model_len});
-  }
+  for (const std::string& name : context.service->model_names) cards.push_back(card_of(*context.service, name));
   respond_json(*writer, 200, openai::model_list_json(cards));
 }
 
