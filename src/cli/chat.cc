@@ -159,7 +159,7 @@ StatusOr<std::string> first_model(http::Client& client, const ChatOptions& optio
 }
 
 Status converse(const ChatOptions& options) {
-  ASSIGN_OR_RETURN(http::Client client, http::Client::create(options.url, {.ca_file = options.ca_file}));
+  ASSIGN_OR_RETURN(http::Client client, http::Client::create(options.url, {.give_up = [] { return stop_asked != 0; }, .ca_file = options.ca_file}));
   ChatSettings settings = options.settings;
   settings.temperature = options.temperature;
   settings.max_tokens = options.max_tokens;

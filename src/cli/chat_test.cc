@@ -92,6 +92,27 @@ TEST_F(Keys, MoveAndDeleteWholeCharacters) {
   EXPECT_EQ(type("\r"), LineBuffer::Event::kDone);
 }
 
+TEST_F(Keys, WideCharactersTakeTwoColumns) {
+  type("法国ü");
+  EXPECT_EQ(line_.column(), 5u);
+  type("\x1b[D\x1b[D");
+  EXPECT_EQ(line_.column(), 2u);
+  EXPECT_EQ(columns_of("e\xcc\x81\xf0\x9f\x98\x80"), 3u) << "a combining accent, an emoji";
+}
+
+TEST_F(Keys, ALineLongerThanTheTerminalIsShownAroundItsCursor) {
+  type("0123456789");
+  EXPECT_EQ(line_.view(20).text, "0123456789");
+  EXPECT_EQ(line_.view(5).text, "6789");
+  EXPECT_EQ(line_.view(5).column, 4u);
+  type("\x01");
+  EXPECT_EQ(line_.view(5).text, "01234");
+  EXPECT_EQ(line_.view(5).column, 0u);
+  type("\x0b法国的首都");
+  EXPECT_EQ(line_.view(5).text, "首都");
+  EXPECT_EQ(line_.view(5).column, 4u);
+}
+
 TEST_F(Keys, WordsLinesAndEnds) {
   type("one two three\x17");
   EXPECT_EQ(line_.text(), "one two ");

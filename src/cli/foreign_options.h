@@ -7,11 +7,14 @@
 #include <deque>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "base/status.h"
 #include "cli/options.h"
 
 namespace hadal {
+
+struct ForeignRow;
 
 class ForeignOptions {
  public:
@@ -23,10 +26,13 @@ class ForeignOptions {
 
  private:
   struct Given {
+    const ForeignRow* row = nullptr;
+    std::string names;
     bool flag = false;
     std::optional<std::string> value;
+    std::vector<std::string> list;
   };
-  std::deque<Given> given_;  // one a row
+  std::deque<Given> given_;  // one an option
 };
 
 }  // namespace hadal

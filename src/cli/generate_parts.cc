@@ -58,7 +58,10 @@ EngineRequest request_for(std::vector<int32_t> ids, int32_t max_tokens, const Ge
   request.stop.max_tokens = std::max(1, std::min(max_tokens, room));
   request.stop.stop = options.stop;
   request.stop.ignore_eos = options.ignore_eos;
-  if (!options.ignore_eos) request.stop.stop_token_ids = loaded.config.eos;
+  if (options.ignore_eos) return request;
+  request.stop.stop_token_ids = loaded.config.eos;
+  if (loaded.tokenizer && loaded.tokenizer->eos_id())
+    request.stop.stop_token_ids.push_back(*loaded.tokenizer->eos_id());  // as hadal serve
   return request;
 }
 

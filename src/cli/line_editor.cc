@@ -1,5 +1,6 @@
 #include "cli/line_editor.h"
 
+#include <sys/ioctl.h>
 #include <termios.h>
 #include <unistd.h>
 
@@ -12,8 +13,16 @@ namespace {
 
 constexpr char ctrl(char letter) { return static_cast<char>(letter & 0x1f); }
 bool continues(char byte) { return (static_cast<unsigned char>(byte) & 0xc0) == 0x80; }
-size_t characters(std::string_view text) {
-  return static_cast<size_t>(std::count_if(text.begin(), text.end(), [](char c) { return !continues(c); }));
+/// Where the character at `at` ends.
+size_t end_of_character(std::string_view text, size_t at) {
+  for (++at; at < text.size() && continues(text[at]);) ++at;
+  return std::min(at, text.size());
+}
+
+size_t terminal_columns() {
+  constexpr size_t kUsual = 80;
+  winsize size{};
+  return ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : kUsual;
 }
 
 /// The terminal gives single keys while this lives.
@@ -38,8 +47,20 @@ class RawTerminal {
 
 }  // namespace
 
-size_t LineBuffer::column() const { return characters(std::string_view(text_).substr(0, cursor_)); }
-size_t LineBuffer::width() const { return characters(text_); }
+size_t LineBuffer::column() const { return columns_of(std::string_view(text_).substr(0, cursor_)); }
+size_t LineBuffer::width() const { return columns_of(text_); }
+
+LineBuffer::View LineBuffer::view(size_t columns) const {
+  const std::string_view text = text_;
+  size_t first = 0;
+  while (first < cursor_ && columns_of(text.substr(first, cursor_ - first)) >= columns)
+    first = end_of_character(text, first);
+  size_t last = text.size();
+  while (last > cursor_ && columns_of(text.substr(first, last - first)) > columns) {
+    for (--last; last > cursor_ && continues(text[last]);) --last;
+  }
+  return {text.substr(first, last - first), columns_of(text.substr(first, cursor_ - first))};
+}
 
 LineBuffer::Event LineBuffer::feed(char byte) {
   if (!pending_.empty()) {
@@ -179,10 +200,12 @@ std::optional<std::string> LineEditor::read_line(const std::string& prompt) {
 std::optional<std::string> LineEditor::edit(const std::string& prompt) {
   const RawTerminal raw;
   LineBuffer line(&history_);
-  const size_t prompt_width = characters(prompt);
+  const size_t prompt_width = columns_of(prompt);
   for (;;) {
-    // the whole line again, then the cursor to its place
-    std::printf("\r\x1b[K%s%s\r\x1b[%zuC", prompt.c_str(), line.text().c_str(), prompt_width + line.column());
+    // what the terminal has room for again, then the cursor to its place
+    const LineBuffer::View view = line.view(std::max(terminal_columns(), prompt_width + 8) - prompt_width - 1);
+    std::printf("\r\x1b[K%s%.*s\r\x1b[%zuC", prompt.c_str(), static_cast<int>(view.text.size()),
+                view.text.data(), prompt_width + view.column);
     std::fflush(stdout);
     char byte = 0;
     if (read(STDIN_FILENO, &byte, 1) != 1) return std::nullopt;

@@ -11,6 +11,10 @@
 
 namespace hadal {
 
+/// Columns that a terminal gives to UTF-8 text: two to Chinese, Japanese and Korean characters and emoji, none to
+/// combining marks.
+size_t columns_of(std::string_view text);
+
 /// The line and its cursor; knows no terminal. Bytes of keys go in, escape sequences included.
 class LineBuffer {
  public:
@@ -20,9 +24,15 @@ class LineBuffer {
   Event feed(char byte);
 
   const std::string& text() const { return text_; }
-  /// Characters left of the cursor, and in all.
+  /// Columns of a terminal left of the cursor, and of the whole line.
   size_t column() const;
   size_t width() const;
+  /// What a terminal shows in `columns`: the part around the cursor, and the cursor's column in it.
+  struct View {
+    std::string_view text;
+    size_t column = 0;
+  };
+  View view(size_t columns) const;
 
  private:
   Event control(char byte);

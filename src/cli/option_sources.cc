@@ -6,6 +6,7 @@
 #include <set>
 
 #include "cli/config_file.h"
+#include "cli/vllm_spelling.h"
 
 namespace hadal {
 namespace {
@@ -28,16 +29,24 @@ std::vector<std::string> names_of(const OptionRow& row) {
 std::string main_name(const OptionRow& row) { return names_of(row).front(); }
 bool is_list(const OptionRow& row) { return std::holds_alternative<std::vector<std::string>*>(row.target); }
 
-/// The option that a key of a file means: any of its names without dashes.
-const OptionRow* row_of_key(const OptionTable& table, const std::string& key) {
+/// The option that a key of a file means, and by which of its names: "no-enable-x" switches x off.
+struct Meant {
+  const OptionRow* row = nullptr;
+  std::string name;
+};
+
+Meant option_of_key(const OptionTable& table, const std::string& key) {
   for (const OptionRow& row : table.rows()) {
     if (row.positional) continue;
-    for (const std::string& name : names_of(row)) {
-      if (name == "--" + key) return &row;
+    for (std::string& name : names_of(row)) {
+      if (name == "--" + key) return {&row, std::move(name)};
     }
   }
-  return nullptr;
+  return {};
 }
+
+/// Kubernetes gives each pod HADAL_PORT=tcp://ADDRESS:PORT where a service is called "hadal".
+bool is_service_link(std::string_view value) { return value.starts_with("tcp://") || value.starts_with("udp://"); }
 
 std::set<std::string> given_on_command_line(const OptionTable& table,
                                             const std::vector<std::string>& arguments) {
@@ -94,8 +103,8 @@ class Merger {
   void add_environment() {
     for (const OptionRow& row : table_.rows()) {
       const char* value = row.positional ? nullptr : std::getenv(variable_of(row).c_str());
-      if (value == nullptr || *value == '\0') continue;
-      add(row, is_list(row) ? split_by_commas(value) : std::vector<std::string>{value}, variable_of(row));
+      if (value == nullptr || *value == '\0' || is_service_link(value)) continue;
+      add(row, main_name(row), is_list(row) ? split_by_commas(value) : std::vector<std::string>{value}, variable_of(row));
     }
   }
 
@@ -103,12 +112,12 @@ class Merger {
     if (path.empty()) return OkStatus();
     ASSIGN_OR_RETURN(const std::vector<ConfigValue> config, read_config(path));
     for (const ConfigValue& value : config) {
-      const OptionRow* row = row_of_key(table_, value.key);
-      if (row == nullptr) return unknown_key(path, value.key);
+      const Meant meant = option_of_key(table_, value.key);
+      if (meant.row == nullptr) return unknown_key(path, value.key);
       if (value.is_null) continue;
-      if (!is_list(*row) && value.values.size() != 1)
+      if (!is_list(*meant.row) && value.values.size() != 1)
         return invalid_argument("{}: {} takes one value, not a list", path, value.key);
-      add(*row, value.values, path);
+      add(*meant.row, meant.name, value.values, path);
     }
     return OkStatus();
   }
@@ -121,9 +130,9 @@ class Merger {
   }
 
  private:
-  void add(const OptionRow& row, const std::vector<std::string>& values, const std::string& source) {
-    const std::string name = main_name(row);
-    if (!merged_.sources.emplace(name, source).second) return;  // somebody before says it
+  void add(const OptionRow& row, const std::string& name, const std::vector<std::string>& values,
+           const std::string& source) {
+    if (!merged_.sources.emplace(main_name(row), source).second) return;  // somebody before says it
     for (const std::string& value : values) added_.push_back(name + "=" + value);
   }
 
@@ -162,12 +171,13 @@ std::string value_text(const OptionRow& row) {
 }
 
 bool is_secret(const std::string& name) {
-  return name.ends_with("-key") || (name.find("secret") != std::string::npos && !name.ends_with("-file"));
+  return name.ends_with("-key") || name.ends_with("-token") || (name.find("secret") != std::string::npos && !name.ends_with("-file"));
 }
 
 }  // namespace
 
-StatusOr<MergedArguments> merge_sources(const OptionTable& table, const std::vector<std::string>& arguments) {
+StatusOr<MergedArguments> merge_sources(const OptionTable& table, const std::vector<std::string>& typed) {
+  const std::vector<std::string> arguments = spelled_as_in(table, typed);
   Merger merger(table, arguments);
   merger.add_environment();
   RETURN_IF_ERROR(merger.add_file(config_path(arguments)));

@@ -8,6 +8,8 @@
 #include "base/log.h"
 #include "cli/config_file.h"
 #include "cli/foreign_options.h"
+#include "cli/serve_options.h"
+#include "cli/vllm_spelling.h"
 
 namespace hadal {
 namespace {
@@ -108,6 +110,39 @@ TEST_F(Sources, WhatIsWrongIsSaid) {
   EXPECT_EQ(parse({"--config", file("port: many\n")}), "not parsed");
 }
 
+TEST_F(Sources, AFileMaySwitchAFlagOffByItsOtherName) {
+  ASSERT_EQ(parse({"--config", file("no-enable-caching: true\n")}), "");
+  EXPECT_FALSE(values_.caching);
+  ASSERT_EQ(parse({"--config", file("no_enable_caching: false\n")}), "");
+  EXPECT_TRUE(values_.caching);
+}
+
+TEST_F(Sources, AKubernetesServiceLinkIsNoPort) {
+  setenv("HADAL_PORT", "tcp://10.96.0.7:8000", 1);
+  ASSERT_EQ(parse({"m"}), "");
+  EXPECT_EQ(values_.port, 8000);
+}
+
+TEST_F(Sources, OptionsMayBeSpelledAsVllmLetsThem) {
+  ASSERT_EQ(parse({"m", "--served_model_name", "a_b", "--no_enable_caching", "--port=x_9"}), "not parsed");
+  ASSERT_EQ(parse({"m", "--served_model_name", "a_b", "--no_enable_caching", "--port", "2k"}), "");
+  EXPECT_EQ(values_.names, std::vector<std::string>{"a_b"});
+  EXPECT_FALSE(values_.caching);
+  EXPECT_EQ(values_.port, 2000);
+  ASSERT_EQ(parse({"--model.a", "1", "--model.b.c=x y", "--exact"}), "");
+  EXPECT_EQ(values_.model, R"({"a":1,"b":{"c":"x y"}})");
+  EXPECT_TRUE(values_.exact);
+}
+
+TEST(VllmSpelling, SizesWithLetters) {
+  EXPECT_EQ(plain_integer("8k"), "8000");
+  EXPECT_EQ(plain_integer("8K"), "8192");
+  EXPECT_EQ(plain_integer("25.6k"), "25600");
+  EXPECT_EQ(plain_integer("1G"), "1073741824");
+  for (const char* other : {"", "k", "8", "-1", "1.5K", "8kk", "1..5k", ".5k", "auto", "0x8k"})
+    EXPECT_EQ(plain_integer(other), other);
+}
+
 TEST(ConfigFile, AliasesCannotGrowForEver) {
   std::string bomb = "a: &a [1,1,1,1,1,1,1,1,1,1]\n";
   for (char c = 'b'; c < 'k'; ++c) {
@@ -127,7 +162,7 @@ TEST(ForeignOptions, AreSilentWarnOrRefuse) {
     ForeignOptions foreign;
     OptionTable table("hadal test", "A test.");
     foreign.declare(table);
-    EXPECT_FALSE(table.parse(arguments).has_value());
+    EXPECT_FALSE(table.parse(spelled_as_in(table, arguments)).has_value());
     const Status status = foreign.check("model");
     return std::string(message_of(status));
   };
@@ -136,6 +171,21 @@ TEST(ForeignOptions, AreSilentWarnOrRefuse) {
   EXPECT_NE(check({"-tp", "2"}).find("one device"), std::string::npos);
   EXPECT_NE(check({"--tokenizer", "other"}), "");
   EXPECT_NE(check({"--speculative-config", "{}"}), "");
+  EXPECT_EQ(check({"--no-trust-remote-code", "-O3", "-cc", "{}", "--hf-token", "secret", "-ep", "--root-path", "/x"}), "");
+  EXPECT_EQ(check({"--cudagraph-capture-sizes", "1", "2", "4", "--allowed-methods", "[\"*\"]", "--logprobs-mode", "raw_logprobs"}), "");
+  EXPECT_NE(check({"--logits-processors", "a:B", "c:D"}).find("plugins"), std::string::npos);
+  EXPECT_NE(check({"--rope-theta", "10000"}).find("config.json"), std::string::npos);
+}
+
+TEST(ForeignOptions, NoneIsAnOptionOfHadals) {
+  ServeCommand command;
+  OptionTable own("hadal serve", "");
+  own.option("--model", &command.options.engine.model, "");
+  add_serve_options(own, command);
+  ForeignOptions foreign;
+  OptionTable both = own;
+  foreign.declare(both);
+  EXPECT_FALSE(both.parse({"--enforce-eager", "--enable-sleep-mode"}).has_value()) << "CLI11 throws at a name's second use";
 }
 
 }  // namespace

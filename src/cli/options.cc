@@ -4,6 +4,8 @@
 #include <cstdio>
 #include <memory>
 
+#include "cli/vllm_spelling.h"
+
 namespace hadal {
 namespace {
 
@@ -58,7 +60,14 @@ void add_row(CLI::App& app, const OptionRow& row) {
                                        std::is_same_v<decltype(target), std::optional<int64_t>*> ||
                                        std::is_same_v<decltype(target), std::optional<uint64_t>*> ||
                                        std::is_same_v<decltype(target), std::optional<double>*>;
+          constexpr bool kIsInteger = std::is_same_v<decltype(target), int32_t*> ||
+                                      std::is_same_v<decltype(target), int64_t*> ||
+                                      std::is_same_v<decltype(target), uint64_t*> ||
+                                      std::is_same_v<decltype(target), std::optional<int32_t>*> ||
+                                      std::is_same_v<decltype(target), std::optional<int64_t>*> ||
+                                      std::is_same_v<decltype(target), std::optional<uint64_t>*>;
           CLI::Option* made = app.add_option(names, *target, row.help);
+          if constexpr (kIsInteger) made->transform(plain_integer);
           if constexpr (!kIsOptional) made->capture_default_str();
           return made;
         }

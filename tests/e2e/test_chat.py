@@ -1,4 +1,5 @@
 """hadal chat as a user meets it: lines from a pipe, and keys of a terminal."""
+import http.client
 import json
 import os
 import pty
@@ -7,7 +8,8 @@ import signal
 import subprocess
 import time
 
-from conftest import DEMO, HADAL, run
+from conftest import DEMO, HADAL, Running, run
+from support import metric, until
 
 
 def test_a_conversation_by_lines(server, tmp_path):
@@ -88,6 +90,30 @@ def test_ctrl_c_stops_the_answer_and_not_the_program(server):
         raise AssertionError("no answer was ever stopped")
     terminal.type("\x04")
     assert terminal.process.wait(timeout=60) == 0
+
+
+def test_ctrl_c_stops_an_answer_that_has_not_begun(tmp_path):
+    """The server has one place, and another's long answer is in it: the question waits in the queue."""
+    busy = Running("up", "--port", 0, "--max-num-seqs", 1)
+    try:
+        body = json.dumps({"prompt": "Once", "max_tokens": 3000, "ignore_eos": True, "stream": True})
+        other = http.client.HTTPConnection("127.0.0.1", busy.port, timeout=60)
+        other.request("POST", "/v1/completions", body)
+        assert other.getresponse().status == 200
+        terminal = Terminal("chat", "--url", busy.address)
+        terminal.wait_for("> ")
+        terminal.type("What is 17 + 25?\r")
+        terminal.wait_for("\n")
+        until(lambda: metric(busy, "vllm:num_requests_waiting") == 1)
+        os.kill(terminal.process.pid, signal.SIGINT)
+        terminal.wait_for("(stopped)", seconds=20)
+        until(lambda: metric(busy, "vllm:num_requests_waiting") == 0)
+        terminal.wait_for("> ")
+        terminal.type("\x04")
+        assert terminal.process.wait(timeout=60) == 0
+        other.close()
+    finally:
+        assert busy.stop() == 0
 
 
 def test_a_batch_goes_on_where_it_was_stopped(tmp_path):

@@ -3,7 +3,8 @@ import json
 
 import pytest
 
-from conftest import DEMO, ORACLE, ROOT, run
+from conftest import DEMO, ORACLE, ROOT, Running, run
+from support import call
 
 
 def test_help_and_version():
@@ -27,6 +28,37 @@ def test_serve_refuses_ports_and_times_out_of_range(flag, value):
     """99999 was cut to 16 bits, and the server listened on 34463."""
     wrong = run("up", flag, value, check=False)
     assert wrong.returncode == 2 and flag.encode() in wrong.stderr and value.encode() in wrong.stderr
+
+
+def test_a_start_up_script_of_vllm_works_unchanged():
+    """Spellings, sizes with letters, flags that mean nothing here, and those that change what is answered."""
+    running = Running(
+        "serve", DEMO, "--port", 0, "--served_model_name", "a", "b", "--max_model_len", "1k", "--generation-config", "vllm",
+        "--override-generation-config.max_new_tokens", 7, "--chat-template", "{{ messages[-1].content }}", "--allowed-origins", '["*"]',
+        "--enable-request-id-headers", "--disable-custom-all-reduce", "--cudagraph-capture-sizes", 1, 2, 4, "-O3",
+        "--no-trust-remote-code", "--hf-token", "hf_secret", "--otlp-traces-endpoint", "http://localhost:4317",
+        env={"HADAL_PORT": "tcp://10.96.0.7:8000"})
+    try:
+        body = {"model": "b", "messages": [{"role": "user", "content": "Hello there"}], "ignore_eos": True, "return_token_ids": True}
+        answer = call(running, "POST", "/v1/chat/completions", body, {"Origin": "http://page"})
+        assert answer.headers["Access-Control-Allow-Origin"] == "*"
+        assert answer.json["usage"]["completion_tokens"] == 7, "max_new_tokens bounds what the request leaves open"
+        bare = call(running, "POST", "/tokenize", {"prompt": "Hello there", "add_special_tokens": False}).json
+        assert answer.json["prompt_token_ids"] == bare["tokens"] and bare["max_model_len"] == 1000
+    finally:
+        assert running.stop() == 0
+    log = running.log.decode()
+    for name in ("--enable-request-id-headers", "--cudagraph-capture-sizes", "--compilation-config", "--hf-token", "--otlp-traces-endpoint"):
+        assert log.count(f"{name} ") == 1, log
+    assert "hf_secret" not in log and "trust-remote-code" not in log
+
+
+@pytest.mark.parametrize("flags", [["--logits-processors", "a:B"], ["--override-generation-config", '{"temperature": "hot"}'],
+                                   ["--generation-config", "/nowhere"], ["--chat-template", "/nowhere"],
+                                   ["--kv-events-config", "{}"], ["--rope-scaling", "{}"], ["--no-such-flag"]])
+def test_what_would_be_something_else_is_refused(flags):
+    done = run("serve", DEMO, "--port", 0, *flags, check=False)
+    assert done.returncode in (1, 2) and (flags[0].encode() in done.stderr or b"/nowhere" in done.stderr), done.stderr
 
 
 def test_gguf_is_refused_by_name(tmp_path):
