@@ -48,7 +48,7 @@ def test_a_start_up_script_of_vllm_works_unchanged():
     finally:
         assert running.stop() == 0
     log = running.log.decode()
-    for name in ("--enable-request-id-headers", "--cudagraph-capture-sizes", "--compilation-config", "--hf-token", "--otlp-traces-endpoint"):
+    for name in ("--enable-request-id-headers", "--cudagraph-capture-sizes", "--optimization-level", "--hf-token", "--otlp-traces-endpoint"):
         assert log.count(f"{name} ") == 1, log
     assert "hf_secret" not in log and "trust-remote-code" not in log
 
