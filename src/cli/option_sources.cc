@@ -13,19 +13,6 @@ namespace {
 
 constexpr const char* kCommandLine = "command line";
 
-/// "--enable-x,!--no-enable-x,-x" in its parts, marks taken off.
-std::vector<std::string> names_of(const OptionRow& row) {
-  std::vector<std::string> names;
-  size_t start = 0;
-  while (start <= row.names.size()) {
-    const size_t comma = std::min(row.names.find(',', start), row.names.size());
-    if (row.names[start] == '!') ++start;
-    names.push_back(row.names.substr(start, comma - start));
-    start = comma + 1;
-  }
-  return names;
-}
-
 std::string main_name(const OptionRow& row) { return names_of(row).front(); }
 bool is_list(const OptionRow& row) { return std::holds_alternative<std::vector<std::string>*>(row.target); }
 

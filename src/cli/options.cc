@@ -116,6 +116,18 @@ std::optional<std::string> unknown_flag(const std::vector<std::string>& argument
 
 std::string OptionTable::help() const { return make_app(program_, summary_, rows_)->help(); }
 
+std::vector<std::string> names_of(const OptionRow& row) {
+  std::vector<std::string> names;
+  size_t start = 0;
+  while (start <= row.names.size()) {
+    const size_t comma = std::min(row.names.find(',', start), row.names.size());
+    if (row.names[start] == '!') ++start;
+    names.push_back(row.names.substr(start, comma - start));
+    start = comma + 1;
+  }
+  return names;
+}
+
 std::optional<int> OptionTable::parse(const std::vector<std::string>& arguments) const {
   const auto app = make_app(program_, summary_, rows_);
   try {

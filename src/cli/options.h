@@ -37,6 +37,9 @@ struct OptionRow {
   bool hidden = false;  // not in --help
 };
 
+/// The row's names, "--enable-x,!--no-enable-x,-x" in its parts with the marks taken off; the main one first.
+std::vector<std::string> names_of(const OptionRow& row);
+
 class OptionTable {
  public:
   OptionTable(std::string program, std::string summary)

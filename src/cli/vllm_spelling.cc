@@ -15,21 +15,15 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 bool has_option(const OptionTable& table, std::string_view name) {
-  for (const OptionRow& row : table.rows()) {
-    if (row.positional) continue;
-    for (size_t start = 0; start <= row.names.size();) {
-      const size_t comma = std::min(row.names.find(',', start), row.names.size());
-      std::string_view one = std::string_view(row.names).substr(start, comma - start);
-      if (one.starts_with('!')) one.remove_prefix(1);
-      if (one == name) return true;
-      start = comma + 1;
-    }
-  }
-  return false;
+  return std::any_of(table.rows().begin(), table.rows().end(), [name](const OptionRow& row) {
+    if (row.positional) return false;
+    const std::vector<std::string> names = names_of(row);
+    return std::find(names.begin(), names.end(), name) != names.end();
+  });
 }
 
-/// "-O3", a letter with its number; CLI11 looks for an option of that name where names of several letters ("-tp")
-/// are allowed.
+/// "-O3", a letter with its number; CLI11 looks for an option of that name where names of several letters
+/// ("-tp") are allowed.
 bool has_number_attached(const OptionTable& table, const std::string& typed) {
   return typed.size() > 2 && typed.find_first_not_of("0123456789", 2) == std::string::npos &&
          has_option(table, typed.substr(0, 2));
