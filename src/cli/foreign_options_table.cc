@@ -169,7 +169,7 @@ constexpr std::array kForeign = {
     ForeignRow{"--enable-prompt-tokens-details", kFlag, "", kWarn, "usage always has them"},
     ForeignRow{"--enable-server-load-tracking", kFlag, "", kWarn, "/load always counts"},
     ForeignRow{"--enable-per-request-metrics", kFlag, "", kWarn, "figures are in /metrics"},
-    ForeignRow{"--enable-tokenizer-info-endpoint", kFlag, "", kWarn, "there is no such route"},
+    ForeignRow{"--enable-tokenizer-info-endpoint", kFlag, "", kWarn, "/tokenizer_info is always there"},
     ForeignRow{"--fingerprint-mode --fingerprint-value", kValue, "", kWarn,
                "system_fingerprint is hadal-VERSION-HASH"},
     ForeignRow{"--allow-credentials", kFlag, "", kWarn, "web pages send their key in a header"},
