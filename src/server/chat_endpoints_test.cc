@@ -1,99 +1,11 @@
-// What endpoints make of a model's text, over an engine that says what a test tells it: tool calls,
-// reasoning, the forms of other APIs, prompts as they reach the engine.
-#include <gtest/gtest.h>
-
-#include <nlohmann/json.hpp>
-
-#include "base/files.h"
-#include "base/log.h"
-#include "http/client.h"
-#include "server/api_server.h"
-#include "server/endpoints.h"
-#include "server/fake_engine.h"
+// What the endpoints of chats and completions make of a model's text: tool calls, reasoning, prompts as they
+// reach the engine, what is asked of the answer's form.
+#include "server/endpoints_fixture.h"
 
 namespace hadal {
 namespace {
 
 using nlohmann::json;
-
-const json kWeather =
-    json::parse(R"([{"type":"function","function":{"name":"get_weather","description":"Get it.",
-  "parameters":{"type":"object","properties":{"city":{"type":"string"}}}}}])");
-const std::vector<std::string> kCall = {"Let me ", "look.<｜tool▁calls▁beg",
-                                        "in｜><｜tool▁call▁begin｜>get_weather<｜tool▁sep｜>{\"ci",
-                                        "ty\": \"Oslo\"}<｜tool▁call▁end｜><｜tool▁calls▁end｜>"};
-
-class Endpoints : public testing::Test {
- protected:
-  void start(ServeOptions options = {}) {
-    set_log_level(LogLevel::kOff);
-    options.port = 0;
-    options.served_model_names = {"demo"};
-    auto engine = std::make_unique<FakeEngine>();
-    engine_ = engine.get();
-    auto started = ApiServer::start(options, demo_around(std::move(engine)));
-    ASSERT_TRUE(started.ok()) << message_of(started.status());
-    server_ = std::move(*started);
-    loaded_ = demo_around(nullptr);
-  }
-
-  /// Every choice answers with these pieces.
-  void say(std::vector<std::string> pieces, FinishReason finish = FinishReason::kStop) {
-    engine_->on_submit([pieces = std::move(pieces), finish](const EngineRequest& request) {
-      for (int32_t choice = 0; choice < request.num_choices; ++choice) {
-        for (size_t i = 0; i < pieces.size(); ++i) {
-          RequestOutput output;
-          output.choice = choice;
-          output.text = pieces[i];
-          output.tokens.push_back(
-              {.id = 300, .logprob = -1.0f - static_cast<float>(choice), .rank = 1, .top = {}});
-          output.output_tokens = static_cast<int32_t>(i + 1);
-          output.finish = i + 1 == pieces.size() ? finish : FinishReason::kNone;
-          if (i == 0 && choice == 0 && request.prompt_logprobs >= 0) {
-            for (size_t at = 1; at < request.prompt_ids.size(); ++at)
-              output.prompt_logprobs.push_back(
-                  {.id = request.prompt_ids[at], .logprob = -0.5f, .rank = 2, .top = {{5, -0.25f}}});
-          }
-          request.sink->deliver(std::move(output));
-        }
-      }
-    });
-  }
-
-  http::Response send(std::string_view path, const json& body, http::Headers headers = {}) {
-    auto answer =
-        std::move(*http::Client::create(server_->address())).request("POST", path, headers, body.dump());
-    EXPECT_TRUE(answer.ok()) << message_of(answer.status());
-    return answer.ok() ? *answer : http::Response();
-  }
-  json post(std::string_view path, const json& body) {
-    const http::Response answer = send(path, body);
-    EXPECT_EQ(answer.status, 200) << answer.body;
-    return json::parse(answer.body);
-  }
-  std::vector<http::SseEvent> stream(std::string_view path, json body) {
-    body["stream"] = true;
-    std::vector<http::SseEvent> events;
-    auto answer = std::move(*http::Client::create(server_->address()))
-                      .post_sse(std::string(path), body.dump(), [&](const http::SseEvent& event) {
-                        events.push_back(event);
-                        return true;
-                      });
-    EXPECT_TRUE(answer.ok()) << message_of(answer.status());
-    return events;
-  }
-  static json chat(const json& more = json::object()) {
-    json body = {{"messages", json::array({{{"role", "user"}, {"content", "Weather?"}}})}};
-    body.update(more);
-    return body;
-  }
-  /// The prompt that reached the engine.
-  std::string prompt() { return loaded_.tokenizer->decode(engine_->last().prompt_ids, SkipSpecial::kNo); }
-
-  std::unique_ptr<ApiServer> server_;
-  FakeEngine* engine_ = nullptr;
-  LoadedEngine loaded_;
-};
 
 TEST_F(Endpoints, ToolCallsAreParsedBackWhole) {
   start();
@@ -214,15 +126,18 @@ TEST_F(Endpoints, AStopStringIsNotTheTokenThatHasItsNumber) {
   });
   const json body = chat({{"stop", {"1"}}, {"max_tokens", 9}});
   EXPECT_EQ(post("/v1/chat/completions", body)["choices"][0]["stop_reason"], nullptr);
-  EXPECT_EQ(post("/v1/messages", {{"messages", body["messages"]}, {"stop_sequences", {"1"}}, {"max_tokens", 9}})["stop_reason"],
-            "end_turn");
+  EXPECT_EQ(
+      post("/v1/messages",
+           {{"messages", body["messages"]}, {"stop_sequences", {"1"}}, {"max_tokens", 9}})["stop_reason"],
+      "end_turn");
 }
 
 TEST_F(Endpoints, ARequestMayWantMoreTokensInAChunk) {
   start();
   say({"a", "b", "c", "d"});
   EXPECT_EQ(stream("/v1/completions", {{"prompt", {5}}}).size(), 5u);
-  EXPECT_EQ(stream("/v1/completions", {{"prompt", {5}}, {"stream_interval", 9}}).size(), 3u) << "the first, the rest, [DONE]";
+  EXPECT_EQ(stream("/v1/completions", {{"prompt", {5}}, {"stream_interval", 9}}).size(), 3u)
+      << "the first, the rest, [DONE]";
 }
 
 TEST_F(Endpoints, ReasoningCanBeLeftOutAndHasItsBudget) {
@@ -301,153 +216,6 @@ TEST_F(Endpoints, FillInTheMiddleTruncationBadWordsBestOf) {
   EXPECT_EQ(engine_->last().num_choices, 3);
   ASSERT_EQ(best["choices"].size(), 1u);
   EXPECT_TRUE(best["choices"][0]["logprobs"].is_null());
-}
-
-TEST_F(Endpoints, TokenizeGoesBothWays) {
-  start();
-  const json ids = post("/tokenize", {{"prompt", "Hello"}, {"return_token_strs", true}});
-  EXPECT_EQ(ids["count"], ids["tokens"].size());
-  EXPECT_EQ(ids["token_strs"].size(), ids["tokens"].size());
-  EXPECT_EQ(
-      post("/detokenize",
-           {{"tokens", post("/tokenize", {{"prompt", "Hello"}, {"add_special_tokens", false}})["tokens"]}}),
-      (json{{"prompt", "Hello"}}));
-  say({"x"});
-  post("/v1/chat/completions", chat());
-  EXPECT_EQ(post("/tokenize", chat())["tokens"].get<std::vector<int32_t>>(), engine_->last().prompt_ids);
-  EXPECT_EQ(send("/detokenize", {{"tokens", {4096}}}).status, 400);
-}
-
-TEST_F(Endpoints, ResponsesAreItemsAndNumberedEvents) {
-  start();
-  std::vector<std::string> pieces = {"Hm.</think>"};
-  pieces.insert(pieces.end(), kCall.begin(), kCall.end());
-  say(pieces);
-  json body = {
-      {"input", "Weather?"},
-      {"tools",
-       json::array({{{"type", "function"}, {"name", "get_weather"}, {"parameters", json::object()}}})},
-      {"chat_template_kwargs", {{"thinking", true}}}};
-  const json answer = post("/v1/responses", body);
-  EXPECT_EQ(answer["status"], "completed");
-  ASSERT_EQ(answer["output"].size(), 3u) << answer.dump();
-  EXPECT_EQ(answer["output"][0]["content"][0]["text"], "Hm.");
-  EXPECT_EQ(answer["output"][1]["content"][0]["text"], "Let me look.");
-  EXPECT_EQ(answer["output"][2]["arguments"], "{\"city\": \"Oslo\"}");
-  EXPECT_EQ(answer["store"], false);
-  std::string text, arguments;
-  int64_t number = 0;
-  json last;
-  for (const http::SseEvent& event : stream("/v1/responses", body)) {
-    last = json::parse(event.data);
-    EXPECT_EQ(last["sequence_number"], number++);
-    EXPECT_EQ(last["type"], event.event);
-    if (last["type"] == "response.output_text.delta") text += last["delta"];
-    if (last["type"] == "response.function_call_arguments.delta") arguments += last["delta"];
-  }
-  EXPECT_EQ(text, "Let me look.");
-  EXPECT_EQ(arguments, "{\"city\": \"Oslo\"}");
-  EXPECT_EQ(last["type"], "response.completed");
-  EXPECT_EQ(last["response"]["output"].size(), 3u);
-  EXPECT_EQ(send("/v1/responses", {{"input", "x"}, {"previous_response_id", "resp_1"}}).status, 400);
-  say({"cut"}, FinishReason::kLength);
-  EXPECT_EQ(post("/v1/responses", {{"input", "x"}})["incomplete_details"]["reason"], "max_output_tokens");
-}
-
-TEST_F(Endpoints, MessagesAreBlocksAndEvents) {
-  start();
-  std::vector<std::string> pieces = {"Hm.</think>"};
-  pieces.insert(pieces.end(), kCall.begin(), kCall.end());
-  say(pieces);
-  const json body = {
-      {"max_tokens", 50},
-      {"messages", json::array({{{"role", "user"}, {"content", "Weather?"}}})},
-      {"thinking", {{"type", "enabled"}, {"budget_tokens", 7}}},
-      {"tools", json::array({{{"name", "get_weather"}, {"input_schema", {{"type", "object"}}}}})}};
-  const json answer = post("/v1/messages", body);
-  EXPECT_EQ(engine_->last().rules.thinking_budget, 7);
-  EXPECT_EQ(answer["stop_reason"], "tool_use");
-  ASSERT_EQ(answer["content"].size(), 3u) << answer.dump();
-  EXPECT_EQ(answer["content"][0]["thinking"], "Hm.");
-  EXPECT_EQ(answer["content"][2]["input"], (json{{"city", "Oslo"}}));
-  std::vector<std::string> kinds;
-  std::string arguments;
-  for (const http::SseEvent& event : stream("/v1/messages", body)) {
-    const json data = json::parse(event.data);
-    EXPECT_EQ(data["type"], event.event);
-    kinds.push_back(event.event);
-    if (data["type"] == "content_block_delta") arguments += data["delta"].value("partial_json", "");
-  }
-  EXPECT_EQ(kinds.front(), "message_start");
-  EXPECT_EQ(kinds.back(), "message_stop");
-  EXPECT_EQ(arguments, "{\"city\": \"Oslo\"}");
-  EXPECT_GT(post("/v1/messages/count_tokens", body)["input_tokens"], 10);
-  const json error = json::parse(send("/v1/messages", {{"messages", json::array()}}).body);
-  EXPECT_EQ(error["type"], "error");
-  EXPECT_EQ(error["error"]["type"], "invalid_request_error");
-}
-
-TEST_F(Endpoints, KeysOpenWhatTheyAreFor) {
-  ServeOptions options;
-  options.api_keys = {"one", "two"};
-  options.admin_api_key = "root";
-  start(options);
-  say({"x"});
-  EXPECT_EQ(send("/v1/chat/completions", chat()).status, 401);
-  EXPECT_EQ(send("/v1/chat/completions", chat(), {{"Authorization", "Bearer three"}}).status, 401);
-  EXPECT_EQ(send("/v1/chat/completions", chat(), {{"Authorization", "Bearer two"}}).status, 200);
-  EXPECT_EQ(send("/v1/chat/completions", chat(), {{"x-api-key", "one"}}).status, 200);
-  EXPECT_EQ(send("/reset_prefix_cache", json(), {{"Authorization", "Bearer one"}}).status, 401);
-  EXPECT_EQ(send("/reset_prefix_cache", json(), {{"Authorization", "Bearer root"}}).status, 200);
-  EXPECT_EQ(engine_->resets, 1);
-  EXPECT_EQ(std::move(*http::Client::create(server_->address())).request("GET", "/health")->status, 200);
-}
-
-TEST_F(Endpoints, RequestIdsAndOriginsComeBack) {
-  ServeOptions options;
-  options.allowed_origins = {"https://a.example"};
-  start(options);
-  say({"x"});
-  const auto named =
-      send("/v1/chat/completions", chat(), {{"X-Request-Id", "abc"}, {"Origin", "https://a.example"}});
-  EXPECT_EQ(named.headers.get("X-Request-Id"), "abc");
-  EXPECT_EQ(json::parse(named.body)["id"], "chatcmpl-abc");
-  EXPECT_EQ(named.headers.get("Access-Control-Allow-Origin"), "https://a.example");
-  const auto other =
-      send("/v1/chat/completions", chat(), {{"X-Request-Id", "a b"}, {"Origin", "https://b.example"}});
-  EXPECT_NE(other.headers.get("X-Request-Id"), "a b");
-  EXPECT_FALSE(other.headers.contains("Access-Control-Allow-Origin"));
-  auto client = std::move(*http::Client::create(server_->address()));
-  const auto preflight = client.request("OPTIONS", "/v1/chat/completions",
-                                        {{"Origin", "https://a.example"},
-                                         {"Access-Control-Request-Method", "POST"},
-                                         {"Access-Control-Request-Headers", "authorization, content-type"}});
-  EXPECT_EQ(preflight->status, 204);
-  EXPECT_EQ(preflight->headers.get("Access-Control-Allow-Headers"), "authorization, content-type");
-}
-
-TEST_F(Endpoints, TheOpenApiDocumentIsTheTable) {
-  start();
-  auto client = std::move(*http::Client::create(server_->address()));
-  const json document = json::parse(client.request("GET", "/openapi.json")->body);
-  EXPECT_EQ(document["paths"].size() + 1, endpoint_table().size()) << "/ping has two methods";
-  const json& chat_fields = document["paths"]["/v1/chat/completions"]["post"]["requestBody"]["content"]
-                                    ["application/json"]["schema"]["properties"];
-  EXPECT_TRUE(chat_fields.contains("thinking_token_budget"));
-  EXPECT_FALSE(chat_fields.contains("suffix")) << "of the other endpoint";
-  EXPECT_FALSE(chat_fields.contains("audio")) << "refused";
-  EXPECT_EQ(send("/v1/embeddings", {{"input", "x"}}).status, 400);
-  EXPECT_TRUE(json::parse(client.request("GET", "/load")->body).contains("server_load"));
-}
-
-TEST(EndpointsPage, IsTheTableAsPrinted) {
-  const std::string path = std::string(HADAL_SOURCE_DIR) + "/docs/endpoints.md";
-  if (std::getenv("HADAL_UPDATE_DOCS") != nullptr) {
-    ASSERT_TRUE(write_file(path, endpoints_markdown()).ok());
-  }
-  const auto page = read_file(path);
-  ASSERT_TRUE(page.ok());
-  EXPECT_EQ(*page, endpoints_markdown()) << "run this test with HADAL_UPDATE_DOCS=1 and commit the page";
 }
 
 TEST(AnswerOptions, UnknownNamesAreStartUpErrors) {

@@ -24,6 +24,41 @@ Json ids_schema() {
   return Json::object({{"type", "array"}, {"items", Json::object({{"type", "integer"}, {"minimum", 0}})}});
 }
 
+/// A string, or parts of one type that have a text.
+Json texts_schema(const char* type) {
+  Json part = object_schema(
+      Json::object({{"type", Json::object({{"const", type}})}, {"text", string_schema()}}), {"type", "text"});
+  return Json::object(
+      {{"anyOf",
+        Json::array({string_schema(), Json::object({{"type", "array"}, {"items", std::move(part)}})})}});
+}
+
+Json messages_schema(std::initializer_list<const char*> roles, const char* part_type) {
+  Json message = object_schema(
+      Json::object({{"role", Json::object({{"enum", Json::array()}})}, {"content", texts_schema(part_type)}}),
+      {"role", "content"});
+  for (const char* role : roles) message["properties"]["role"]["enum"].push_back(role);
+  return Json::object({{"type", "array"}, {"minItems", 1}, {"items", std::move(message)}});
+}
+
+/// A prompt, or a chat's messages with what goes into their template.
+Json tokenize_schema() {
+  Json prompt = object_schema(Json::object({{"model", string_schema()},
+                                            {"prompt", string_schema()},
+                                            {"add_special_tokens", Json::object({{"type", "boolean"}})},
+                                            {"return_token_strs", Json::object({{"type", "boolean"}})}}),
+                              {"prompt"});
+  Json chat = object_schema(openai::field_schemas(openai::Endpoint::kChat), {"messages"});
+  return Json::object({{"anyOf", Json::array({std::move(prompt), std::move(chat)})}});
+}
+
+/// A string, or messages. Calls, their outputs and reasoning may stand among these (docs/endpoints.md).
+Json input_schema() {
+  return Json::object(
+      {{"anyOf", Json::array({string_schema(), messages_schema({"user", "assistant", "system", "developer"},
+                                                               "input_text")})}});
+}
+
 Json body_schema(BodyKind kind) {
   using openai::Endpoint;
   switch (kind) {
@@ -32,34 +67,24 @@ Json body_schema(BodyKind kind) {
     case BodyKind::kCompletion:
       return object_schema(openai::field_schemas(Endpoint::kCompletions), {"prompt"});
     case BodyKind::kTokenize:
-      return object_schema(Json::object({{"model", string_schema()},
-                                         {"prompt", string_schema()},
-                                         {"add_special_tokens", Json::object({{"type", "boolean"}})},
-                                         {"return_token_strs", Json::object({{"type", "boolean"}})}}),
-                           {"prompt"});
+      return tokenize_schema();
     case BodyKind::kDetokenize:
       return object_schema(Json::object({{"model", string_schema()}, {"tokens", ids_schema()}}), {"tokens"});
     case BodyKind::kResponse:
       return object_schema(
           Json::object({{"model", string_schema()},
-                        {"input", string_schema()},
+                        {"input", input_schema()},
                         {"instructions", string_schema()},
                         {"max_output_tokens", Json::object({{"type", "integer"}, {"minimum", 1}})},
                         {"stream", Json::object({{"type", "boolean"}})}}),
           {"input"});
-    case BodyKind::kMessage: {
-      Json message =
-          object_schema(Json::object({{"role", Json::object({{"enum", Json::array({"user", "assistant"})}})},
-                                      {"content", string_schema()}}),
-                        {"role", "content"});
-      Json messages = Json::object({{"type", "array"}, {"minItems", 1}, {"items", std::move(message)}});
+    case BodyKind::kMessage:
       return object_schema(Json::object({{"model", string_schema()},
-                                         {"messages", std::move(messages)},
-                                         {"system", string_schema()},
+                                         {"messages", messages_schema({"user", "assistant"}, "text")},
+                                         {"system", texts_schema("text")},
                                          {"max_tokens", Json::object({{"type", "integer"}, {"minimum", 1}})},
                                          {"stream", Json::object({{"type", "boolean"}})}}),
                            {"messages", "max_tokens"});
-    }
     case BodyKind::kNone:
     case BodyKind::kAny:
       break;
@@ -76,8 +101,9 @@ Json responses_of(const EndpointRow& row) {
   if (!refused) responses["200"] = response("the answer");
   const bool takes_body = row.body != BodyKind::kNone && row.body != BodyKind::kAny;
   // of every route: a header that is no HTTP is answered before any is looked for
-  responses["400"] = response(takes_body || refused ? "the request is wrong, or asks for what is not supported"
-                                                    : "the request is no HTTP");
+  responses["400"] =
+      response(takes_body || refused ? "the request is wrong, or asks for what is not supported"
+                                     : "the request is no HTTP");
   if (row.access != Access::kOpen) responses["401"] = response("a key is missing or wrong");
   if (row.access == Access::kAdmin) responses["403"] = response("administration is closed here");
   if (takes_body) {
