@@ -9,8 +9,10 @@
 #include <algorithm>
 #include <cstdint>
 #include <cstdlib>
+#include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "http/testing_certificate.h"
 #include "http/tls_context.h"

@@ -1,4 +1,5 @@
 // The log-probabilities of an answer: from the engine's tokens to what the API tells.
+#include <algorithm>
 #include <cmath>
 
 #include "server/reply.h"
