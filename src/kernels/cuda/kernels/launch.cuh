@@ -8,7 +8,9 @@
 //     reads what another kernel of the stream writes, or writes anything. When it returns, the kernel before
 //     is done and its writes are seen; and since that one waited likewise, so is every kernel before it.
 //   - Before it may only be read what no kernel writes: weights, tables, and a step's metadata, which the
-//     host copies (a kernel behind a copy waits for all of it). Prefetches into L2 are free of this.
+//     host copies (a kernel behind a copy waits for all of it). Prefetches into L2 are free of this. One
+//     exception: where each block of the kernel before calls let_next_start() behind its own wait, what the
+//     kernels before that one wrote is there as well (moe_tiny.cu reads the router's choice so), by __ldcg.
 //   - What is read behind it must not be read by ld.global.nc (__ldg): the compiler may move that before it.
 //   - let_next_start(): all blocks of a kernel run before the next one's start, so those take only what is
 //     left. Small kernels call it first; those that stream weights when their last loads are under way, lest

@@ -12,7 +12,7 @@ __device__ __forceinline__ int32_t live_of(const int32_t* live, int32_t rows) {
 /// The expert of a slot of a token; -1 where the router's id is none.
 __device__ __forceinline__ int32_t expert_of(const MoeParams& p, int32_t token, int32_t slot) {
   if (slot >= p.top_k) return p.routed.count + slot - p.top_k;
-  const int32_t id = p.ids[token * p.top_k + slot];
+  const int32_t id = __ldcg(p.ids + token * p.top_k + slot);
   return id >= 0 && id < p.routed.count ? id : -1;
 }
 

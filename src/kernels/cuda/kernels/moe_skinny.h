@@ -25,7 +25,9 @@ cudaError_t launch_moe_skinny_gate_up(cudaStream_t stream, const MoeParams& para
 cudaError_t launch_moe_skinny_down(cudaStream_t stream, const MoeParams& params, int32_t columns);
 
 /// The same for a handful of tokens, each pair for itself (MoeOrder::kPairs), without lists: gate and up,
-/// then down and the sum over a token's slots in one kernel that writes (or adds to) `out`.
+/// then down and the sum over a token's slots in one kernel that writes (or adds to) `out`. Down is launched
+/// right behind gate and up and reads ids and weights of the router before those are done (launch.cuh):
+/// gate and up let it start only behind their own wait for the router.
 cudaError_t launch_moe_tiny_gate_up(cudaStream_t stream, const MoeParams& params);
 cudaError_t launch_moe_tiny_down(cudaStream_t stream, const MoeParams& params);
 int32_t moe_tiny_shared_bytes();              // of a block, whatever the format

@@ -2,8 +2,9 @@
 // through all of the token's experts, so that the memory always has something under way. So few columns that
 // a single token's blocks fill every multiprocessor twice; the other half of a product's 16 rows is zeros.
 //
-// Slices come first: their weights are known without the router, so they are on their way before the kernel
-// before this one is done. What a slot gives is put aside, and the slots are summed in their own order.
+// All weights are known before the kernel before this one (gate and up) is done, so that the first stages are
+// on their way by then: slices without the router, and the router's choice since gate and up waited for it.
+// Slices come first. What a slot gives is put aside, and the slots are summed in their own order.
 #include <algorithm>
 
 #include "kernels/cuda/kernels/launch.cuh"
@@ -25,11 +26,7 @@ template <WeightFormat kFormat>
 inline constexpr int kStages = 96 * 1024 / kStageBytes<kFormat>;
 template <WeightFormat kFormat>
 inline constexpr int kBytes = kStages<kFormat>* kStageBytes<kFormat>;
-/// Stages that may be filled before the tokens are there. They arrive as one; the others keep the memory busy
-/// meanwhile.
-template <WeightFormat kFormat>
-inline constexpr int kEarlyStages = kStages<kFormat> - 4;
-static_assert(kEarlyStages<WeightFormat::kAwqGemm> > 0);
+static_assert(kStages<WeightFormat::kAwqGemm> > 1);
 
 /// Partial sums of the slots, and what is known of them.
 struct Slots {
@@ -39,13 +36,14 @@ struct Slots {
   bool none[kMoeTinySlots];  // the router's id is none: expert 0 is read in its place, and left out
 };
 
+/// Before the kernel before this one is done: see launch_moe_tiny_gate_up.
 __device__ __forceinline__ void load_slots(const MoeParams& p, int32_t token, Slots& slots) {
   const auto slot = static_cast<int32_t>(threadIdx.x);
   if (slot < p.slots) {
     const int32_t expert = expert_of(p, token, slot);
     slots.experts[slot] = max(expert, 0);
     slots.none[slot] = expert < 0;
-    slots.weights[slot] = slot < p.top_k ? p.weights[token * p.top_k + slot] : 1.0f;
+    slots.weights[slot] = slot < p.top_k ? __ldcg(p.weights + token * p.top_k + slot) : 1.0f;
   }
   __syncthreads();
 }
@@ -84,6 +82,11 @@ struct Place {
     span += kSpans;
     if (span >= spans.begin + spans.count) enter(order + 1);
   }
+  /// To step `step` of the run, of which each slot has `steps`.
+  __device__ __forceinline__ void jump(int32_t step, int32_t steps) {
+    enter(step / steps);
+    span += kSpans * (step % steps);
+  }
 };
 
 template <WeightFormat kFormat>
@@ -119,6 +122,40 @@ __device__ __forceinline__ void issue_token(char* shared, int stage, const Place
   }
 }
 
+/// The tokens' pieces of the first kStages steps, by all lanes at once and not among the copies: the weights
+/// of those steps may be waited for one by one.
+template <WeightFormat kFormat>
+__device__ __forceinline__ void load_first_tokens(char* shared, Place<kFormat> place, int32_t steps,
+                                                  int32_t total) {
+  constexpr int kRounds = (kStages<kFormat> + 7) / 8, kPieces = kSpans * kTokenPieces<kFormat>;
+  const int32_t mine = static_cast<int32_t>(threadIdx.x) % 32 / 4;  // a stage of each round
+  uint4 bits[kRounds][kPieces];
+#pragma unroll
+  for (int r = 0; r < kRounds; ++r) {
+    const int32_t step = 8 * r + mine;
+    if (step >= min(total, kStages<kFormat>)) break;
+    place.jump(step, steps);
+#pragma unroll
+    for (int i = 0; i < kPieces; ++i) {
+      const int span = i / kTokenPieces<kFormat>, piece = i % kTokenPieces<kFormat>;
+      if (span > 0 && !place.is_pair()) break;
+      bits[r][i] = __ldcg(reinterpret_cast<const uint4*>(
+          place.token + int64_t{place.span + span} * (kSpanValues<kFormat> * 2) + 16 * piece));
+    }
+  }
+#pragma unroll
+  for (int r = 0; r < kRounds; ++r) {
+    const int32_t step = 8 * r + mine;
+    if (step >= min(total, kStages<kFormat>)) break;
+#pragma unroll
+    for (int i = 0; i < kPieces; ++i) {  // behind the last span: anything, which is not used
+      *reinterpret_cast<uint4*>(token_piece<kFormat>(shared, step, i / kTokenPieces<kFormat>,
+                                                     i % kTokenPieces<kFormat>)) = bits[r][i];
+    }
+  }
+  __syncwarp();
+}
+
 template <WeightFormat kFormat>
 using Scales = SpanScales<kFormat, 1, 1, 1>;
 
@@ -150,7 +187,7 @@ __device__ __forceinline__ void multiply(char* shared, int stage, int count,
   }
 }
 
-/// Fills slots.sums. Waits for the kernel before.
+/// Fills slots.sums. Waits for the kernel before this one.
 template <WeightFormat kFormat>
 __device__ __forceinline__ void run_slots(char* shared, Slots& slots, const MoeParams& p, int32_t token) {
   constexpr int kDepth = kStages<kFormat>;
@@ -161,27 +198,33 @@ __device__ __forceinline__ void run_slots(char* shared, Slots& slots, const MoeP
   const RowFacts slices = row_facts<kFormat>(p.shared.count > 0 ? p.shared.down.first : p.routed.down.first);
   Place<kFormat> now{p, slots, routed, slices, spans, first_row, token * p.slots};
   const int32_t steps = (spans.count + kSpans - 1) / kSpans, total = p.slots * steps;
-  const int32_t known = p.shared.count * steps, early = min(known, kEarlyStages<kFormat>);
+  const int32_t slices_steps = min(p.shared.count * steps, kDepth);
 
-  if (early > 0) now.enter(0);
+  Place<kFormat> ahead = now;
+  if (slices_steps > 0) ahead.enter(0);
 #pragma unroll 1
-  for (int s = 0; s < early; ++s) {
-    issue_weights<kFormat>(shared, s, now);
-    if (s + 1 < early) now.advance();
+  for (int s = 0; s < slices_steps; ++s) {
+    issue_weights<kFormat>(shared, s, ahead);
+    copy_async_commit();
+    if (s + 1 < slices_steps) ahead.advance();
   }
-  wait_for_previous();
   load_slots(p, token, slots);
   now.enter(0);
-  Place<kFormat> ahead = now;
+  if (slices_steps > 0) {
+    ahead.advance();
+  } else {
+    ahead.enter(0);
+  }
 #pragma unroll 1
-  for (int s = 0; s < kDepth; ++s) {
+  for (int s = slices_steps; s < kDepth; ++s) {
     if (s < total) {
-      if (s >= early) issue_weights<kFormat>(shared, s, ahead);
-      issue_token<kFormat>(shared, s, ahead);
+      issue_weights<kFormat>(shared, s, ahead);
       ahead.advance();
     }
     copy_async_commit();
   }
+  wait_for_previous();
+  load_first_tokens<kFormat>(shared, now, steps, total);
   Scales<kFormat> scales[kSpans], next[kSpans];
   if (total > 0) load_scales<kFormat>(now, scales);
   float sums[4] = {0, 0, 0, 0};
