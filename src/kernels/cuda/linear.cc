@@ -200,6 +200,11 @@ Status launch(CudaDevice& device, cudaStream_t stream, const Mat& x, const Weigh
   const bool wgmma = !skinny && wgmma_fits(device, weight);
   const bool fast = x.dtype == DType::kBF16 && (skinny || wgmma || tile_fits(weight));
   if (!fast || !align_rows(stream, x, workspace, params)) return launch_generic(device, stream, params);
+  if (skinny && weight.format == WeightFormat::kDense && params.rows <= kStreamRows &&
+      linear_stream_shared_bytes() <= device.shared_bytes_per_block) {
+    device.note("cuda.linear.stream.bf16");
+    return check(launch_linear_stream(stream, params, device.sm_count), "cuda.linear.stream.bf16");
+  }
   if (skinny) {
     device.note(skinny_name(weight.format));
     return check(launch_linear_skinny(stream, params, device.sm_count), skinny_name(weight.format));

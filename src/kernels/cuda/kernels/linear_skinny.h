@@ -19,4 +19,10 @@ constexpr int32_t skinny_chunk(WeightFormat format) {
 /// bytes, its inner length a multiple of skinny_chunk.
 cudaError_t launch_linear_skinny(cudaStream_t stream, const LinearParams& params, int32_t sm_count);
 
+/// The same bits, of dense weights and at most kStreamRows rows, with more of the weight under way; takes
+/// linear_stream_shared_bytes() of a block's shared memory.
+inline constexpr int32_t kStreamRows = 8;
+int32_t linear_stream_shared_bytes();
+cudaError_t launch_linear_stream(cudaStream_t stream, const LinearParams& params, int32_t sm_count);
+
 }  // namespace hadal::cuda
