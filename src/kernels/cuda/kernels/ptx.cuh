@@ -50,6 +50,37 @@ __device__ __forceinline__ void prefetch_l2(const void* global, uint32_t bytes) 
 #endif
 }
 
+// Blocks of a cluster (LaunchShape::cluster). Nothing before sm_90: the host launches none there.
+
+/// The two halves of a barrier of all threads of a cluster, which see behind it what the others wrote before
+/// it. Not the .aligned form: lanes may come apart before. Blocks that are done count as arrived.
+__device__ __forceinline__ void cluster_arrive() {
+#if __CUDA_ARCH__ >= 900
+  asm volatile("barrier.cluster.arrive.release;\n" ::: "memory");
+#endif
+}
+__device__ __forceinline__ void cluster_wait() {
+#if __CUDA_ARCH__ >= 900
+  asm volatile("barrier.cluster.wait.acquire;\n" ::: "memory");
+#endif
+}
+/// Where block `rank` of the cluster has what lies at `shared` in this one; for store_peer. All
+/// blocks must have begun, and the peer not be done.
+__device__ __forceinline__ uint32_t peer_address(const void* shared, uint32_t rank) {
+  uint32_t address = 0;
+#if __CUDA_ARCH__ >= 900
+  asm volatile("mapa.shared::cluster.u32 %0, %1, %2;\n"
+               : "=r"(address)
+               : "r"(shared_address(shared)), "r"(rank));
+#endif
+  return address;
+}
+__device__ __forceinline__ void store_peer(uint32_t address, float value) {
+#if __CUDA_ARCH__ >= 900
+  asm volatile("st.shared::cluster.f32 [%0], %1;\n" ::"r"(address), "f"(value) : "memory");
+#endif
+}
+
 /// Four 8 x 8 matrices of 16-bit values; lane l gives the address of row l % 8 of matrix l / 8.
 __device__ __forceinline__ void load_matrix4(uint32_t (&to)[4], const void* shared) {
   asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];\n"

@@ -19,8 +19,10 @@ __global__ void __launch_bounds__(kRouteWarps * 32)
   const auto row = static_cast<int32_t>(blockIdx.x) * kRouteWarps + warp;
   let_next_start();
   wait_for_previous();
-  if (row < live_of(args.live_rows, static_cast<int32_t>(args.logits.rows)))
-    route_row(args, row, scratch[warp]);
+  if (row >= live_of(args.live_rows, static_cast<int32_t>(args.logits.rows))) return;
+  float logits[kPerLane];
+  load_logits(args, row, logits);
+  route_row(args, row, logits, scratch[warp]);
 }
 
 // ---- logits ----
@@ -28,6 +30,14 @@ __global__ void __launch_bounds__(kRouteWarps * 32)
 constexpr int kWarps = 8;                 // they split the inner length
 constexpr int kTokens = 4, kExperts = 8;  // of a block
 constexpr int kFusedTokens = 256;         // above, the choice is a kernel of its own
+constexpr unsigned kClusterBlocks = 8;    // as many as any GPU with clusters takes
+
+/// Who chooses when a group of tokens has its logits.
+enum class Choice : int32_t {
+  kKernel,   // a kernel of its own
+  kLast,     // the last of the group's blocks
+  kCluster,  // the group's blocks are a cluster: its first block, which gets the logits in its shared memory
+};
 static_assert(kTokens == kRouteWarps && kTokens * kExperts == 32);
 
 /// Blocks of a group of tokens that are done; each count is back at 0 when the last one is.
@@ -94,14 +104,14 @@ __device__ __forceinline__ float transposed_sum(float (&values)[32]) {
   return values[0];
 }
 
-/// Logits of four tokens and eight experts (blockIdx.y, x). With `fused` the last block of a token group
-/// chooses its experts.
+/// Logits of four tokens and eight experts (blockIdx.y, x), and the choice.
 template <typename Gate, int kPerLane>
 __global__ void __launch_bounds__(kWarps * 32)
-    router_kernel(const __nv_bfloat16* x, int64_t x_stride, const Gate* gate, int32_t cols, bool fused,
+    router_kernel(const __nv_bfloat16* x, int64_t x_stride, const Gate* gate, int32_t cols, Choice choice,
                   const __grid_constant__ RouteExpertsArgs args) {
   __shared__ float parts[kWarps][32];
   __shared__ RouteScratch<kPerLane> scratch[kRouteWarps];
+  __shared__ float cluster_logits[kTokens][kClusterBlocks * kExperts];
   __shared__ bool is_last;
   const auto first_token = static_cast<int32_t>(blockIdx.y) * kTokens;
   const auto first_expert = static_cast<int32_t>(blockIdx.x) * kExperts;
@@ -119,6 +129,7 @@ __global__ void __launch_bounds__(kWarps * 32)
   if (kAhead && begin < cols) load(begin);
   prefetch_gate(gate, first_expert + warp, experts, kAhead ? kWarps * 32 * 8 : 0, cols);
   let_next_start();
+  if (choice == Choice::kCluster) cluster_arrive();  // the first block must run before others write to it
   wait_for_previous();
   if (tokens <= 0) return;  // the same for all blocks of the group
 
@@ -146,17 +157,36 @@ __global__ void __launch_bounds__(kWarps * 32)
 #pragma unroll
     for (int w = 1; w < kWarps; ++w) sum += parts[w][lane];
     const int32_t token = lane / kExperts, expert = first_expert + lane % kExperts;
+    if (choice == Choice::kCluster) {
+      cluster_wait();
+      store_peer(peer_address(&cluster_logits[token][expert], 0), sum);
+    }
     if (token < tokens && expert < experts)
       static_cast<float*>(args.logits.data)[(first_token + token) * args.logits.stride + expert] = sum;
+  } else if (choice == Choice::kCluster) {
+    cluster_wait();
   }
-  if (!fused) return;
-  __threadfence();
-  __syncthreads();
-  if (threadIdx.x == 0) is_last = atomicInc(&arrivals[blockIdx.y], gridDim.x - 1) == gridDim.x - 1;
-  __syncthreads();
-  if (!is_last) return;
-  __threadfence();
-  if (warp < min(tokens, kTokens)) route_row(args, first_token + warp, scratch[warp]);
+  if (choice == Choice::kKernel) return;
+  float logits[kPerLane];
+  if (choice == Choice::kCluster) {
+    cluster_arrive();
+    if (blockIdx.x != 0) return;
+    cluster_wait();
+    if (warp >= min(tokens, kTokens)) return;
+#pragma unroll
+    for (int i = 0; i < kPerLane; ++i)
+      logits[i] = i * 32 + lane < experts ? cluster_logits[warp][i * 32 + lane] : -INFINITY;
+  } else {
+    __threadfence();
+    __syncthreads();
+    if (threadIdx.x == 0) is_last = atomicInc(&arrivals[blockIdx.y], gridDim.x - 1) == gridDim.x - 1;
+    __syncthreads();
+    if (!is_last) return;
+    __threadfence();
+    if (warp >= min(tokens, kTokens)) return;
+    load_logits(args, first_token + warp, logits);
+  }
+  route_row(args, first_token + warp, logits, scratch[warp]);
 }
 
 template <typename Gate, int kPerLane>
@@ -164,11 +194,14 @@ cudaError_t run_router(cudaStream_t stream, const Mat& x, const WeightRef& gate,
                        const RouteExpertsArgs& args) {
   const auto tokens = static_cast<unsigned>(x.rows), experts = static_cast<unsigned>(args.logits.cols);
   const dim3 grid((experts + kExperts - 1) / kExperts, (tokens + kTokens - 1) / kTokens);
-  const bool fused = x.rows <= kFusedTokens;
+  const bool clusters = grid.x <= kClusterBlocks && overlaps_previous<router_kernel<Gate, kPerLane>>();
+  const Choice choice = x.rows > kFusedTokens ? Choice::kKernel : clusters ? Choice::kCluster : Choice::kLast;
+  LaunchShape shape{grid, kWarps * 32};
+  if (choice == Choice::kCluster) shape.cluster = grid.x;
   const cudaError_t error = launch_kernel<router_kernel<Gate, kPerLane>>(
-      stream, {grid, kWarps * 32}, static_cast<const __nv_bfloat16*>(x.data), x.stride,
-      static_cast<const Gate*>(gate.data), static_cast<int32_t>(x.cols), fused, args);
-  return fused || error != cudaSuccess ? error : launch_route(stream, args);
+      stream, shape, static_cast<const __nv_bfloat16*>(x.data), x.stride, static_cast<const Gate*>(gate.data),
+      static_cast<int32_t>(x.cols), choice, args);
+  return choice != Choice::kKernel || error != cudaSuccess ? error : launch_route(stream, args);
 }
 
 template <typename Gate>

@@ -92,16 +92,25 @@ __device__ void mask_groups(const RouteExpertsArgs& args, int32_t experts, Route
   }
 }
 
-/// Logits may have been written by other blocks of this launch: they are read past L1.
+/// A lane's logits of a row. They may have been written by other blocks of this launch: read past L1.
 template <int kPerLane>
-__device__ void route_row(const RouteExpertsArgs& args, int64_t row, RouteScratch<kPerLane>& scratch) {
+__device__ __forceinline__ void load_logits(const RouteExpertsArgs& args, int64_t row,
+                                            float (&logits)[kPerLane]) {
+  const auto experts = static_cast<int32_t>(args.logits.cols);
+  const float* from = static_cast<const float*>(args.logits.data) + row * args.logits.stride;
+#pragma unroll
+  for (int i = 0; i < kPerLane; ++i) {
+    const int32_t e = i * 32 + static_cast<int32_t>(threadIdx.x) % 32;
+    logits[i] = e < experts ? __ldcg(from + e) : -INFINITY;
+  }
+}
+
+/// `scores`: the lane's logits, -infinity behind the last expert.
+template <int kPerLane>
+__device__ void route_row(const RouteExpertsArgs& args, int64_t row, float (&scores)[kPerLane],
+                          RouteScratch<kPerLane>& scratch) {
   const int lane = threadIdx.x % 32;
   const auto experts = static_cast<int32_t>(args.logits.cols);
-  const float* logits = static_cast<const float*>(args.logits.data) + row * args.logits.stride;
-  float scores[kPerLane];
-#pragma unroll
-  for (int i = 0; i < kPerLane; ++i)
-    scores[i] = i * 32 + lane < experts ? __ldcg(logits + i * 32 + lane) : -INFINITY;
   if (args.scoring == ScoringFunc::kSigmoid) {
 #pragma unroll
     for (int i = 0; i < kPerLane; ++i) scores[i] = 1.0f / (1.0f + expf(-scores[i]));
