@@ -140,25 +140,34 @@ __global__ void __launch_bounds__(kThreads, kDim > 128 ? 1 : 2) flash_kernel(con
   int oldest[2], newest[2];
   uint32_t q[kDim / 16][4];
   const int warp_row = base + (kDecode ? 0 : warp * 16);
+  const auto load_query = [&](const auto& load_pair) {
 #pragma unroll
-  for (int r = 0; r < 2; ++r) {
-    const int row = warp_row + g + 8 * r;
-    newest[r] = row < count ? context - tokens + row / group : -1;  // a row too many sees nothing
-    oldest[r] = p.window > 0 ? newest[r] - p.window + 1 : 0;
-    const int64_t at = (first_row + row / group) * p.q.stride + (kv_head * group + row % group) * p.head_dim;
+    for (int r = 0; r < 2; ++r) {
+      const int row = warp_row + g + 8 * r;
+      newest[r] = row < count ? context - tokens + row / group : -1;  // a row too many sees nothing
+      oldest[r] = p.window > 0 ? newest[r] - p.window + 1 : 0;
+      const int64_t at =
+          (first_row + row / group) * p.q.stride + (kv_head * group + row % group) * p.head_dim;
 #pragma unroll
-    for (int k = 0; k < kDim / 16; ++k) {
+      for (int k = 0; k < kDim / 16; ++k) {
 #pragma unroll
-      for (int h = 0; h < 2; ++h) {
-        const int c = k * 16 + h * 8 + t * 2;
-        float a = 0, b = 0;
-        if (row < count && c < p.head_dim) {
-          a = load_element(p.q.dtype, p.q.data, at + c);
-          b = load_element(p.q.dtype, p.q.data, at + c + 1);
+        for (int h = 0; h < 2; ++h) {
+          const int c = k * 16 + h * 8 + t * 2;
+          q[k][h * 2 + r] = row < count && c < p.head_dim ? load_pair(at + c) : 0;
         }
-        q[k][h * 2 + r] = pack_bf16(a, b);
       }
     }
+  };
+  if (p.q.dtype == DType::kF32 && p.q.stride % 2 == 0 &&
+      reinterpret_cast<uintptr_t>(p.q.data) % sizeof(float2) == 0) {
+    load_query([&](int64_t at) {  // without a branch between the loads
+      const float2 pair = *reinterpret_cast<const float2*>(static_cast<const float*>(p.q.data) + at);
+      return pack_bf16(pair.x, pair.y);
+    });
+  } else {
+    load_query([&](int64_t at) {
+      return pack_bf16(load_element(p.q.dtype, p.q.data, at), load_element(p.q.dtype, p.q.data, at + 1));
+    });
   }
   const bool fp8 = is_fp8(p.cache.dtype);
   const float scale = p.scale * kLog2E * (fp8 ? p.cache.k_scale : 1.0f);

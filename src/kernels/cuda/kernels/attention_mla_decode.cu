@@ -19,6 +19,25 @@ constexpr int kAttendThreads = 256;
 /// latent[r, c] = sum over i of q[r, i] * kv_b[head's row i, c]: 16 rows, 128 columns a block of four warps.
 constexpr int kAbsorbColumns = 128;
 constexpr int kAbsorbPitch = kAbsorbColumns + 8;
+constexpr int kAbsorbSteps = 8;  // of 16 inner ones, whose queries are read at once
+
+/// The lane's fragments of the queries of 16 rows from `base` on: kAbsorbSteps products from inner `first`
+/// on.
+template <typename LoadPair>
+__device__ __forceinline__ void load_queries(const MlaDecode& p, int base, int head, int first,
+                                             uint32_t (&a)[kAbsorbSteps][4], const LoadPair& load_pair) {
+  const int g = threadIdx.x % 32 / 4, t = threadIdx.x % 4;
+#pragma unroll
+  for (int step = 0; step < kAbsorbSteps; ++step) {
+#pragma unroll
+    for (int i = 0; i < 4; ++i) {
+      const int row = base + g + i % 2 * 8, c = first + 16 * step + i / 2 * 8 + t * 2;
+      const int64_t at =
+          int64_t{p.first_row + row} * p.q.stride + int64_t{head} * (p.shape.nope + p.shape.rope) + c;
+      a[step][i] = row < p.rows && c < p.shape.nope ? load_pair(at) : 0u;
+    }
+  }
+}
 
 __global__ void __launch_bounds__(128) absorb_kernel(const MlaDecode p) {
   extern __shared__ __align__(16) unsigned char shared[];
@@ -49,24 +68,37 @@ __global__ void __launch_bounds__(128) absorb_kernel(const MlaDecode p) {
         queries[latent_at(row) + kMlaLatent + c] = __float2bfloat16_rn(query(row, s.nope + c));
     }
   }
-  copy_async_wait<0>();
-  __syncthreads();
   float sums[4][4] = {};  // 32 columns a warp
-#pragma unroll 4
-  for (int k = 0; k < s.nope; k += 16) {
-    uint32_t a[4];
-#pragma unroll
-    for (int i = 0; i < 4; ++i) {
-      const int row = base + g + i % 2 * 8, c = k + i / 2 * 8 + t * 2;
-      a[i] = row < p.rows ? pack_bf16(query(row, c), query(row, c + 1)) : 0u;
+  const bool pairs = p.q.dtype == DType::kF32 && p.q.stride % 2 == 0 && (s.nope + s.rope) % 2 == 0 &&
+                     reinterpret_cast<uintptr_t>(p.q.data) % sizeof(float2) == 0;
+  for (int first = 0; first < s.nope; first += 16 * kAbsorbSteps) {
+    uint32_t a[kAbsorbSteps][4];
+    if (pairs) {  // without a branch between the loads
+      load_queries(p, base, head, first, a, [&](int64_t at) {
+        const float2 both = *reinterpret_cast<const float2*>(static_cast<const float*>(p.q.data) + at);
+        return pack_bf16(both.x, both.y);
+      });
+    } else {
+      load_queries(p, base, head, first, a, [&](int64_t at) {
+        return pack_bf16(load_element(p.q.dtype, p.q.data, at), load_element(p.q.dtype, p.q.data, at + 1));
+      });
+    }
+    if (first == 0) {
+      copy_async_wait<0>();
+      __syncthreads();
     }
 #pragma unroll
-    for (int n = 0; n < 2; ++n) {
-      uint32_t b[4];
-      load_matrix4_transposed(b,
-                              weights + (k + lane % 16) * kAbsorbPitch + warp * 32 + n * 16 + lane / 16 * 8);
-      mma_bf16(sums[2 * n], a, b[0], b[1]);
-      mma_bf16(sums[2 * n + 1], a, b[2], b[3]);
+    for (int i = 0; i < kAbsorbSteps; ++i) {
+      const int k = first + 16 * i;
+      if (k >= s.nope) break;
+#pragma unroll
+      for (int n = 0; n < 2; ++n) {
+        uint32_t b[4];
+        load_matrix4_transposed(
+            b, weights + (k + lane % 16) * kAbsorbPitch + warp * 32 + n * 16 + lane / 16 * 8);
+        mma_bf16(sums[2 * n], a[i], b[0], b[1]);
+        mma_bf16(sums[2 * n + 1], a[i], b[2], b[3]);
+      }
     }
   }
 #pragma unroll

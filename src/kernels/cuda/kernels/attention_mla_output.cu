@@ -110,7 +110,7 @@ __global__ void __launch_bounds__(kThreads) output_kernel(const MlaDecode p, int
   __syncthreads();
   for (int n = begin; n < end; n += 8 * kWarps) {
     if (n > begin) load_values(kv_b, n, b);
-    float d[4] = {};
+    float d[4] = {}, more[4] = {};  // two sums side by side shorten the chain of dependent products
 #pragma unroll
     for (int k = 0; k < kMlaLatent / 32; ++k) {
       const __nv_bfloat16* latents = rows.latents + k * 32 + t * 8;
@@ -118,8 +118,10 @@ __global__ void __launch_bounds__(kThreads) output_kernel(const MlaDecode p, int
       const uint4 y = *reinterpret_cast<const uint4*>(latents + (g + 8) * kLatentPitch);
       const uint32_t low[4] = {x.x, y.x, x.y, y.y}, high[4] = {x.z, y.z, x.w, y.w};
       mma_bf16(d, low, b[k].x, b[k].y);
-      mma_bf16(d, high, b[k].z, b[k].w);
+      mma_bf16(more, high, b[k].z, b[k].w);
     }
+#pragma unroll
+    for (int e = 0; e < 4; ++e) d[e] += more[e];
 #pragma unroll
     for (int e = 0; e < 4; ++e) {
       const int r = g + e / 2 * 8;

@@ -70,16 +70,21 @@ __global__ void __launch_bounds__(kThreads)
   let_next_start();
   if (writes_cache) load_norm(p.kv_a_norm, p.norm_dtype, p.shape.kv_lora, vector_latent, weights);
   if (norms_query) load_norm(p.q_a_norm, p.norm_dtype, p.q_lora, vector_query, weights);
+  // where things are and how far they turn is known before the product is done
+  const int index = static_cast<int>((blockIdx.y - 1) * kThreads + threadIdx.x);  // of q's pairs
+  const int first = writes_cache ? static_cast<int>(threadIdx.x) : index % half;
+  const float* angles = p.rope_table + int64_t{p.positions[row]} * p.shape.rope;
+  char* record = writes_cache ? cache_record(p.cache, p.slots[row]) : nullptr;
+  const float2 turn = first < half ? make_float2(angles[first], angles[half + first]) : float2{};
   wait_for_previous();
   if (writes_cache) {
     const float* kv = static_cast<const float*>(p.kv.data) + row * p.kv.stride;
-    char* record = cache_record(p.cache, p.slots[row]);
-    const float* angles = p.rope_table + int64_t{p.positions[row]} * p.shape.rope;
     const float* key = kv + p.shape.kv_lora;
     char* rope = record + int64_t{p.shape.kv_lora} * element_bytes(p.cache.dtype);
-    for (int i = static_cast<int>(threadIdx.x); i < half; i += kThreads) {
+    for (int i = first; i < half; i += kThreads) {
       const Pair at = pair_of(p.rope_layout, i, half);
-      const float2 turned = rotate_pair(key[at.a], key[at.b], angles[i], angles[half + i]);
+      const float2 by = i == first ? turn : make_float2(angles[i], angles[half + i]);
+      const float2 turned = rotate_pair(key[at.a], key[at.b], by.x, by.y);
       const DType dtype = p.cache.rope_dtype;
       store_element(dtype, rope, at.a, cache_value(dtype, turned.x, p.cache.k_scale));
       store_element(dtype, rope, at.b, cache_value(dtype, turned.y, p.cache.k_scale));
@@ -94,14 +99,12 @@ __global__ void __launch_bounds__(kThreads)
             p.q_normed.dtype, 1.0f, scratch);
     return;
   }
-  const int index = static_cast<int>((blockIdx.y - 1) * kThreads + threadIdx.x);
   if (index >= p.shape.heads * half) return;
-  const int head = index / half, i = index - head * half;
-  const float* angles = p.rope_table + int64_t{p.positions[row]} * p.shape.rope;
+  const int head = index / half;
   float* q = static_cast<float*>(p.q.data) + row * p.q.stride +
              int64_t{head} * (p.shape.nope + p.shape.rope) + p.shape.nope;
-  const Pair at = pair_of(p.rope_layout, i, half);
-  const float2 turned = rotate_pair(q[at.a], q[at.b], angles[i], angles[half + i]);
+  const Pair at = pair_of(p.rope_layout, first, half);
+  const float2 turned = rotate_pair(q[at.a], q[at.b], turn.x, turn.y);
   q[at.a] = turned.x;
   q[at.b] = turned.y;
 }
@@ -109,7 +112,6 @@ __global__ void __launch_bounds__(kThreads)
 /// Grid (rows, blocks of pairs): the pairs of q's heads, then k's, then v's (which are not turned).
 __global__ void __launch_bounds__(kThreads) gqa_prologue_kernel(GqaPrologueArgs p) {
   let_next_start();
-  wait_for_previous();
   const int64_t row = blockIdx.x;
   const int half = p.head_dim / 2;
   const int index = static_cast<int>(blockIdx.y * kThreads + threadIdx.x);
@@ -117,9 +119,12 @@ __global__ void __launch_bounds__(kThreads) gqa_prologue_kernel(GqaPrologueArgs 
   const int i = index - head * half;
   const Pair at = pair_of(p.rope_layout, i, half);
   const float* angles = p.rope_table + int64_t{p.positions[row]} * p.head_dim;
+  const float2 turn = make_float2(angles[i], angles[half + i]);
+  char* record = cache_record(p.cache, p.slots[row]);
+  wait_for_previous();
   if (head < p.heads) {
     float* q = static_cast<float*>(p.q.data) + row * p.q.stride + int64_t{head} * p.head_dim;
-    const float2 turned = rotate_pair(q[at.a], q[at.b], angles[i], angles[half + i]);
+    const float2 turned = rotate_pair(q[at.a], q[at.b], turn.x, turn.y);
     q[at.a] = turned.x;
     q[at.b] = turned.y;
     return;
@@ -131,10 +136,9 @@ __global__ void __launch_bounds__(kThreads) gqa_prologue_kernel(GqaPrologueArgs 
   const int first = (is_key ? head : head - p.kv_heads) * p.head_dim;
   const float* x = static_cast<const float*>(from.data) + row * from.stride + first;
   float2 pair = make_float2(x[at.a], x[at.b]);
-  if (is_key) pair = rotate_pair(pair.x, pair.y, angles[i], angles[half + i]);
+  if (is_key) pair = rotate_pair(pair.x, pair.y, turn.x, turn.y);
   const DType dtype = p.cache.dtype;
   const float scale = is_key ? p.cache.k_scale : p.cache.v_scale;
-  char* record = cache_record(p.cache, p.slots[row]);
   const int to = (is_key ? 0 : p.kv_heads * p.head_dim) + first;  // keys first, then values
   store_element(dtype, record, to + at.a, cache_value(dtype, pair.x, scale));
   store_element(dtype, record, to + at.b, cache_value(dtype, pair.y, scale));
