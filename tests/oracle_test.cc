@@ -8,12 +8,15 @@
 // binary.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cmath>
 #include <cstdlib>
 #include <filesystem>
+#include <fstream>
 #include <iostream>
+#include <nlohmann/json.hpp>
 
 #include "lab/logits_eval.h"
 #include "tensor/safetensors.h"
@@ -132,35 +135,105 @@ TEST_P(Oracle, NoKernelFallsBackToRef) {
   }
 }
 
-/// Half of all logits are nearer to the recorded ones than this.
-double median_error(const LogitsReport& report, const std::string& folder) {
+/// |difference| to the recorded logits, [rows, vocab] as they lie in the file; empty if that cannot be said.
+struct LogitErrors {
+  std::vector<float> all;
+  size_t vocab = 0;
+
+  /// The share `at` of all logits are nearer to the recorded ones than this.
+  double quantile(double at) const {
+    std::vector<float> sorted = all;
+    const auto place = sorted.begin() + static_cast<std::ptrdiff_t>(at * static_cast<double>(all.size() - 1));
+    std::nth_element(sorted.begin(), place, sorted.end());
+    return *place;
+  }
+  double of_row(size_t row) const {
+    const auto first = all.begin() + static_cast<std::ptrdiff_t>(row * vocab);
+    return *std::max_element(first, first + static_cast<std::ptrdiff_t>(vocab));
+  }
+};
+
+LogitErrors errors_of(const LogitsReport& report, const std::string& folder) {
   const auto file = SafetensorsFile::open(folder + "/expected.safetensors");
-  if (!file.ok() || (*file)->find("logits") == nullptr) return -1;
-  std::vector<float> errors = to_floats(*(*file)->find("logits"));
-  if (errors.size() != report.logits.size()) return -1;
-  for (size_t index = 0; index < errors.size(); ++index)
-    errors[index] = std::abs(errors[index] - report.logits[index]);
-  const auto middle = errors.begin() + static_cast<std::ptrdiff_t>(errors.size() / 2);
-  std::nth_element(errors.begin(), middle, errors.end());
-  return *middle;
+  if (!file.ok() || (*file)->find("logits") == nullptr) return {};
+  const TensorView& recorded = *(*file)->find("logits");
+  LogitErrors errors{to_floats(recorded), static_cast<size_t>(recorded.shape[recorded.shape.rank() - 1])};
+  if (errors.all.size() != report.logits.size()) return {};
+  for (size_t index = 0; index < errors.all.size(); ++index)
+    errors.all[index] = std::abs(errors.all[index] - report.logits[index]);
+  return errors;
 }
 
+/// For a person: where the two err, row by row and in all.
+std::string described(const LogitErrors& fast, const LogitErrors& slow) {
+  std::string text = "errors of the device and of ref\n";
+  for (const double at : {0.5, 0.9, 0.99, 0.999, 1.0}) {
+    text += "  quantile " + std::to_string(at) + ": " + std::to_string(fast.quantile(at)) + " " +
+            std::to_string(slow.quantile(at)) + "\n";
+  }
+  for (size_t row = 0; row < fast.all.size() / fast.vocab; ++row) {
+    text += "  row " + std::to_string(row) + ": " + std::to_string(fast.of_row(row)) + " " +
+            std::to_string(slow.of_row(row)) + "\n";
+  }
+  return text;
+}
+
+/// The checkpoint with another rms_norm_eps, by links to its files, as long as this lives.
+class NudgedCheckpoint {
+ public:
+  NudgedCheckpoint(const Case& test, double factor)
+      : folder_(fs::path(testing::TempDir()) / ("nudged_" + std::to_string(getpid()) + "_" + test.name)) {
+    fs::remove_all(folder_);
+    fs::create_directories(folder_);
+    for (const auto& entry : fs::directory_iterator(test.folder)) {
+      if (entry.path().filename() != "config.json")
+        fs::create_symlink(fs::absolute(entry.path()), folder_ / entry.path().filename());
+    }
+    std::ifstream from(fs::path(test.folder) / "config.json");
+    nlohmann::json config = nlohmann::json::parse(from);
+    config["rms_norm_eps"] = factor * config.at("rms_norm_eps").get<double>();
+    std::ofstream(folder_ / "config.json") << config;
+  }
+  ~NudgedCheckpoint() { fs::remove_all(folder_); }
+  NudgedCheckpoint(const NudgedCheckpoint&) = delete;
+  NudgedCheckpoint& operator=(const NudgedCheckpoint&) = delete;
+
+  Case as_case() const { return {folder_.filename().string(), folder_.string()}; }
+
+ private:
+  fs::path folder_;
+};
+
 /// `run` on the device under test against the same on ref.
+///
+/// By quantiles that rare rows do not decide, and by the largest error. Where a router's two best groups or
+/// experts lie nearer to each other than float32 sums in another order do, a token goes one way or the other,
+/// and the largest error is that one token's. So the twin may show that such a row is one: it is run once
+/// more with rms_norm_eps four times as large, which moves what norms give by less than two millionths
+/// (bfloat16 tells them apart from four thousandths on), and its larger error of the two runs is what counts.
 void expect_no_worse_than_twin(const Case& test, Run run) {
   const LogitsReport fast = evaluate(test, run);
   run.device = "ref";
   const LogitsReport slow = evaluate(test, run);
+  const LogitErrors fast_errors = errors_of(fast, test.folder), slow_errors = errors_of(slow, test.folder);
+  ASSERT_FALSE(fast_errors.all.empty() || slow_errors.all.empty());
+  for (const double at : {0.5, 0.9}) {
+    EXPECT_GT(slow_errors.quantile(at), 0.0);
+    EXPECT_GT(fast_errors.quantile(at), 0.0);
+    EXPECT_LE(fast_errors.quantile(at), 1.5 * slow_errors.quantile(at))
+        << described(fast_errors, slow_errors);
+  }
   EXPECT_GT(slow.max_error_in_std, 0.0);
-  EXPECT_LE(fast.max_error_in_std, 1.5 * slow.max_error_in_std);
-  const double fast_median = median_error(fast, test.folder), slow_median = median_error(slow, test.folder);
-  EXPECT_GT(slow_median, 0.0);
-  EXPECT_GT(fast_median, 0.0);
-  EXPECT_LE(fast_median, 1.5 * slow_median);
+  double twin = slow.max_error_in_std;
+  if (fast.max_error_in_std > 1.5 * twin) {
+    const NudgedCheckpoint nudged(test, 4.0);
+    twin = std::max(twin, evaluate(nudged.as_case(), run).max_error_in_std);
+    std::cout << "largest error " << fast.max_error_in_std << ", of ref " << slow.max_error_in_std
+              << ", of ref with norms moved by 1.5e-6 " << twin << "\n";
+  }
+  EXPECT_LE(fast.max_error_in_std, 1.5 * twin) << described(fast_errors, slow_errors);
 }
 
-/// By the largest error, and by the median: a bfloat16 rounding that falls the other way can send a token to
-/// another expert, and the largest error of a small random model may be that one token's on both sides,
-/// hiding all others.
 TEST_P(Oracle, Bfloat16IsNoWorseThanItsTwin) { expect_no_worse_than_twin(GetParam(), {.dtype = "bfloat16"}); }
 
 INSTANTIATE_TEST_SUITE_P(Checkpoints, Oracle, testing::ValuesIn(all_cases()), test_name);
