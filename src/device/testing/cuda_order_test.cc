@@ -312,5 +312,54 @@ TEST(CudaOrderOfPrompts, LayersInARowGiveTheBitsOfOpsThatAreWaitedFor) {
                {{1, 200, TokenForm::kOutput}, {70, 150, TokenForm::kPrompt}, {33, 33, TokenForm::kPrompt}});
 }
 
+/// Copies between pinned memory and the device go several at a time (kernels/cuda/copy_queue.h). Lengths of
+/// all kinds, to places that overlap, with ops between: what is there in the end is what one after the other
+/// gives.
+TEST(CudaOrderOfCopies, ManySmallCopiesArriveAsOneAfterTheOther) {
+  auto device = Device::open("cuda");
+  ASSERT_TRUE(device.ok()) << message_of(device.status());
+  constexpr uint64_t kBytes = 1 << 16;
+  Random random(7);
+  const Buffer there = *(*device)->allocate(kBytes), doubled = *(*device)->allocate(kBytes);
+  const Buffer from = *(*device)->allocate(kBytes, MemoryKind::kHostPinned);
+  const Buffer back = *(*device)->allocate(kBytes, MemoryKind::kHostPinned);
+  constexpr size_t kCount = kBytes / sizeof(float);
+  const auto at_random = [&](size_t below) { return static_cast<size_t>(random.below(below)); };
+  for (int round = 0; round < 20; ++round) {
+    std::vector<float> expected(kCount, 0.0f), twice(kCount, 0.0f);
+    for (size_t i = 0; i < kCount; ++i) from.as<float>()[i] = static_cast<float>(at_random(1000));
+    std::memset(back.data(), 0, kBytes);
+    ASSERT_TRUE((*device)->copy(nullptr, there.data(), back.data(), kBytes, CopyKind::kHostToDevice).ok());
+    const auto whole = [&](const Buffer& buffer) {
+      return buffer.mat(DType::kF32, 1, static_cast<int64_t>(kCount));
+    };
+    for (int i = 0; i < 60; ++i) {
+      const size_t count = 1 + at_random(i % 3 == 0 ? 5000 : 40), to = at_random(kCount - count + 1),
+                   source = at_random(kCount - count + 1);
+      ASSERT_TRUE((*device)
+                      ->copy(nullptr, there.as<float>() + to, from.as<float>() + source,
+                             count * sizeof(float), CopyKind::kHostToDevice)
+                      .ok());
+      std::memcpy(expected.data() + to, from.as<float>() + source, count * sizeof(float));
+      if (i % 17 != 16) continue;
+      ASSERT_TRUE(
+          (*device)->run(nullptr, OpKind::kAdd, AddArgs{whole(there), whole(there), whole(doubled)}).ok());
+      for (size_t k = 0; k < kCount; ++k) twice[k] = 2 * expected[k];
+    }
+    for (const auto& [what, values] : {std::pair(&there, &expected), std::pair(&doubled, &twice)}) {
+      for (size_t at = 0; at < kCount;) {
+        const size_t count = std::min(kCount - at, 1 + at_random(3000));
+        ASSERT_TRUE((*device)
+                        ->copy(nullptr, back.as<float>() + at, what->as<float>() + at, count * sizeof(float),
+                               CopyKind::kDeviceToHost)
+                        .ok());
+        at += count;
+      }
+      ASSERT_TRUE((*device)->wait(nullptr).ok());
+      ASSERT_EQ(std::memcmp(back.data(), values->data(), kBytes), 0) << "round " << round;
+    }
+  }
+}
+
 }  // namespace
 }  // namespace hadal::testing

@@ -7,7 +7,6 @@
 #include <exception>
 
 #include "kernels/cuda/device_monitor.h"
-#include "kernels/cuda/kernels/small_copy.h"
 #include "kernels/cuda/ops.h"
 #include "kernels/cuda/prepared.h"
 #include "kernels/cuda/uploader.h"
@@ -54,6 +53,15 @@ int32_t guarded(BackendError* error, const Body& body) {
   }
 }
 
+/// The same of what comes behind everything that was asked for before, small copies included.
+template <typename Body>
+int32_t ordered(BackendDevice* device, BackendError* error, const Body& body) {
+  return guarded(error, [&]() -> Status {
+    RETURN_IF_ERROR(self(device).copies.flush());
+    return body();
+  });
+}
+
 // ---- device ----
 
 int32_t open_device(const BackendOptions* options, BackendDevice** device, BackendError* error) {
@@ -65,6 +73,7 @@ int32_t open_device(const BackendOptions* options, BackendDevice** device, Backe
 }
 
 void close_device(BackendDevice* device) {
+  (void)self(device).copies.flush();
   cudaStreamSynchronize(self(device).stream);
   delete reinterpret_cast<CudaDevice*>(device);
 }
@@ -103,6 +112,7 @@ int32_t allocate(BackendDevice* device, uint64_t bytes, MemoryKind kind, void** 
 
 void release(BackendDevice* device, MemoryKind kind, void* data, uint64_t) {
   if (data == nullptr) return;
+  (void)self(device).copies.flush();
   if (kind == MemoryKind::kHostPinned) {
     self(device).pinned.erase(static_cast<const char*>(data));
     cudaFreeHost(data);
@@ -149,14 +159,14 @@ int32_t copy(BackendDevice* device, BackendStream* stream, void* to, const void*
     const cudaMemcpyKind direction = kind == CopyKind::kHostToDevice   ? cudaMemcpyHostToDevice
                                      : kind == CopyKind::kDeviceToHost ? cudaMemcpyDeviceToHost
                                                                        : cudaMemcpyDeviceToDevice;
+    if (is_small(self(device), to, from, bytes, kind)) {
+      return self(device).copies.add(stream_of(device, stream), {to, from, static_cast<uint32_t>(bytes)},
+                                     kind == CopyKind::kHostToDevice);
+    }
+    RETURN_IF_ERROR(self(device).copies.flush());
     if (kind == CopyKind::kHostToDevice && bytes >= kLargeCopy && self(device).uploader->active() &&
         is_pageable(from)) {
       return copy_as_weights(self(device), stream_of(device, stream), to, from, bytes);
-    }
-    if (is_small(self(device), to, from, bytes, kind)) {
-      return check(cuda::launch_small_copy(stream_of(device, stream), to, from, bytes,
-                                           kind == CopyKind::kHostToDevice),
-                   "copying");
     }
     // the runtime keeps the interface's promise: pageable memory has been read or written when it returns
     return check(cudaMemcpyAsync(to, from, bytes, direction, stream_of(device, stream)), "copying");
@@ -177,6 +187,7 @@ int32_t prepare(BackendDevice* device, const WeightGroup* weights, PreparedGroup
 void discard(BackendDevice* device, PreparedGroup* group) {
   // a load that fails midway gives groups back whose bytes are still on their way
   if (self(device).uploader->active()) (void)self(device).uploader->flush();
+  (void)self(device).copies.flush();
   cudaStreamSynchronize(self(device).stream);
   delete reinterpret_cast<CudaGroup*>(group);
 }
@@ -271,7 +282,7 @@ uint64_t workspace_bytes(BackendDevice* device, OpKind kind, const void* args) {
 
 int32_t run(BackendDevice* device, BackendStream* stream, OpKind kind, const void* args,
             BackendError* error) {
-  return guarded(error, [&]() -> Status {
+  return ordered(device, error, [&]() -> Status {
     const Op* found = find_op(kind);
     if (found == nullptr)
       return unimplemented("op {} is not one of this backend's own", static_cast<int32_t>(kind));
@@ -288,12 +299,14 @@ int32_t stream_create(BackendDevice*, BackendStream** stream, BackendError* erro
                  "making a stream");
   });
 }
-void stream_destroy(BackendDevice*, BackendStream* stream) {
+void stream_destroy(BackendDevice* device, BackendStream* stream) {
+  (void)self(device).copies.flush();
   if (stream != nullptr) cudaStreamDestroy(reinterpret_cast<cudaStream_t>(stream));
 }
 int32_t stream_wait(BackendDevice* device, BackendStream* stream, BackendError* error) {
-  return guarded(
-      error, [&] { return check(cudaStreamSynchronize(stream_of(device, stream)), "waiting for the GPU"); });
+  return ordered(device, error, [&] {
+    return check(cudaStreamSynchronize(stream_of(device, stream)), "waiting for the GPU");
+  });
 }
 
 cudaEvent_t event_of(BackendEvent* event) { return reinterpret_cast<cudaEvent_t>(event); }
@@ -305,7 +318,7 @@ int32_t event_create(BackendDevice*, BackendEvent** event, BackendError* error) 
 }
 void event_destroy(BackendDevice*, BackendEvent* event) { cudaEventDestroy(event_of(event)); }
 int32_t event_record(BackendDevice* device, BackendStream* stream, BackendEvent* event, BackendError* error) {
-  return guarded(error, [&] {
+  return ordered(device, error, [&] {
     return check(cudaEventRecord(event_of(event), stream_of(device, stream)), "recording an event");
   });
 }
@@ -333,13 +346,13 @@ int32_t event_elapsed(BackendDevice*, BackendEvent* from, BackendEvent* to, doub
 }
 
 int32_t graph_begin(BackendDevice* device, BackendStream* stream, BackendError* error) {
-  return guarded(error, [&] {
+  return ordered(device, error, [&] {
     return check(cudaStreamBeginCapture(stream_of(device, stream), cudaStreamCaptureModeThreadLocal),
                  "capturing");
   });
 }
 int32_t graph_end(BackendDevice* device, BackendStream* stream, BackendGraph** graph, BackendError* error) {
-  return guarded(error, [&]() -> Status {
+  return ordered(device, error, [&]() -> Status {
     cudaGraph_t recorded = nullptr;
     RETURN_IF_ERROR(check(cudaStreamEndCapture(stream_of(device, stream), &recorded), "ending a capture"));
     cudaGraphExec_t executable = nullptr;
@@ -351,12 +364,13 @@ int32_t graph_end(BackendDevice* device, BackendStream* stream, BackendGraph** g
   });
 }
 int32_t graph_launch(BackendDevice* device, BackendStream* stream, BackendGraph* graph, BackendError* error) {
-  return guarded(error, [&] {
+  return ordered(device, error, [&] {
     return check(cudaGraphLaunch(reinterpret_cast<cudaGraphExec_t>(graph), stream_of(device, stream)),
                  "launching a graph");
   });
 }
 void graph_destroy(BackendDevice* device, BackendGraph* graph) {
+  (void)self(device).copies.flush();
   cudaStreamSynchronize(self(device).stream);
   cudaGraphExecDestroy(reinterpret_cast<cudaGraphExec_t>(graph));
 }

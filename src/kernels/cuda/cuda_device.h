@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "kernels/api/backend.h"
+#include "kernels/cuda/copy_queue.h"
 #include "kernels/cuda/status.h"
 
 namespace hadal::cuda {
@@ -31,6 +32,7 @@ struct CudaDevice {
   bool batch_invariant = false;        // BackendOptions::batch_invariant
   cudaStream_t stream = nullptr;       // the default stream of the interface (a real one: it can be captured)
   std::map<const char*, uint64_t> pinned;  // host memory that kernels reach: where it begins, its bytes
+  CopyQueue copies;                        // of the step, between pinned memory and the device
   std::unique_ptr<Uploader> uploader;
   std::unique_ptr<DeviceMonitor> monitor;
 
