@@ -140,7 +140,7 @@ __global__ void __launch_bounds__(kThreads, kDim > 128 ? 1 : 2) flash_kernel(con
   int oldest[2], newest[2];
   uint32_t q[kDim / 16][4];
   const int warp_row = base + (kDecode ? 0 : warp * 16);
-  const auto load_query = [&](const auto& load_pair) {
+  with_pairs(p.q, [&](const auto& load_pair) {
 #pragma unroll
     for (int r = 0; r < 2; ++r) {
       const int row = warp_row + g + 8 * r;
@@ -157,18 +157,7 @@ __global__ void __launch_bounds__(kThreads, kDim > 128 ? 1 : 2) flash_kernel(con
         }
       }
     }
-  };
-  if (p.q.dtype == DType::kF32 && p.q.stride % 2 == 0 &&
-      reinterpret_cast<uintptr_t>(p.q.data) % sizeof(float2) == 0) {
-    load_query([&](int64_t at) {  // without a branch between the loads
-      const float2 pair = *reinterpret_cast<const float2*>(static_cast<const float*>(p.q.data) + at);
-      return pack_bf16(pair.x, pair.y);
-    });
-  } else {
-    load_query([&](int64_t at) {
-      return pack_bf16(load_element(p.q.dtype, p.q.data, at), load_element(p.q.dtype, p.q.data, at + 1));
-    });
-  }
+  });
   const bool fp8 = is_fp8(p.cache.dtype);
   const float scale = p.scale * kLog2E * (fp8 ? p.cache.k_scale : 1.0f);
   const float v_scale = fp8 ? p.cache.v_scale : 1.0f;

@@ -69,20 +69,9 @@ __global__ void __launch_bounds__(128) absorb_kernel(const MlaDecode p) {
     }
   }
   float sums[4][4] = {};  // 32 columns a warp
-  const bool pairs = p.q.dtype == DType::kF32 && p.q.stride % 2 == 0 && (s.nope + s.rope) % 2 == 0 &&
-                     reinterpret_cast<uintptr_t>(p.q.data) % sizeof(float2) == 0;
   for (int first = 0; first < s.nope; first += 16 * kAbsorbSteps) {
     uint32_t a[kAbsorbSteps][4];
-    if (pairs) {  // without a branch between the loads
-      load_queries(p, base, head, first, a, [&](int64_t at) {
-        const float2 both = *reinterpret_cast<const float2*>(static_cast<const float*>(p.q.data) + at);
-        return pack_bf16(both.x, both.y);
-      });
-    } else {
-      load_queries(p, base, head, first, a, [&](int64_t at) {
-        return pack_bf16(load_element(p.q.dtype, p.q.data, at), load_element(p.q.dtype, p.q.data, at + 1));
-      });
-    }
+    with_pairs(p.q, [&](const auto& load_pair) { load_queries(p, base, head, first, a, load_pair); });
     if (first == 0) {
       copy_async_wait<0>();
       __syncthreads();

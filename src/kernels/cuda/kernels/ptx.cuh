@@ -64,6 +64,10 @@ __device__ __forceinline__ void cluster_wait() {
   asm volatile("barrier.cluster.wait.acquire;\n" ::: "memory");
 #endif
 }
+__device__ __forceinline__ void cluster_barrier() {
+  cluster_arrive();
+  cluster_wait();
+}
 /// Where block `rank` of the cluster has what lies at `shared` in this one; for store_peer. All
 /// blocks must have begun, and the peer not be done.
 __device__ __forceinline__ uint32_t peer_address(const void* shared, uint32_t rank) {

@@ -36,14 +36,6 @@ __global__ void __launch_bounds__(kSampleThreads, 2)
   }
 }
 
-#if __CUDA_ARCH__ >= 900
-/// All threads of the row's blocks wait for each other and see what the others wrote to global memory.
-/// Not the .aligned form: lanes may come apart before.
-__device__ __forceinline__ void cluster_barrier() {
-  asm volatile("barrier.cluster.arrive.release;\nbarrier.cluster.wait.acquire;\n" ::: "memory");
-}
-#endif
-
 /// The blocks of a row are one cluster. What is skipped depends on the row alone, so its blocks agree about
 /// barriers.
 __global__ void __launch_bounds__(kSampleThreads, 2)
