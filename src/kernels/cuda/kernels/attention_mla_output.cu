@@ -7,8 +7,9 @@ namespace hadal::cuda {
 namespace {
 
 constexpr int kTile = kAttentionTile;
-constexpr int kThreads = 128, kWarps = kThreads / 32, kRows = 16;
+constexpr int kThreads = 256, kWarps = kThreads / 32, kRows = 16, kRowsOfWarp = kRows / kWarps;
 constexpr int kLatentPitch = kMlaLatent + 8;
+static_assert(kMlaLatent == kThreads * 2);  // a thread merges two columns of the latents
 
 /// What the block knows of its rows before it merges them.
 struct MergedRows {
@@ -18,61 +19,94 @@ struct MergedRows {
   bool live[kRows];
 };
 
-/// The rows that a warp looks up: row base + warp + 4 i. Metadata alone.
-__device__ __forceinline__ void find_rows(const MlaDecode& p, int base, RowPlace (&places)[kRows / kWarps]) {
+/// The rows that a warp looks up: row base + warp + kWarps i. Metadata alone.
+__device__ __forceinline__ void find_rows(const MlaDecode& p, int base, RowPlace (&places)[kRowsOfWarp]) {
 #pragma unroll
-  for (int i = 0; i < kRows / kWarps; ++i) {
+  for (int i = 0; i < kRowsOfWarp; ++i) {
     const int row = base + static_cast<int>(threadIdx.x) / 32 + kWarps * i;
     if (row < p.rows) places[i] = place_of_row(p.batch, p.first_row + row);
   }
 }
 
-/// A warp a row: the splits' maxima and weights become factors.
+/// A warp a row: the splits' maxima and weights become factors. The first 32 splits, mostly all there are,
+/// are read for all rows of the warp before any is used.
 __device__ __forceinline__ void weigh_splits(const MlaDecode& p, int head, int base,
-                                             const RowPlace (&places)[kRows / kWarps], MergedRows& rows) {
+                                             const RowPlace (&places)[kRowsOfWarp], MergedRows& rows) {
   const int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
+  const auto* states = reinterpret_cast<const float2*>(p.states);
+  int counts[kRowsOfWarp];
+  float2 firsts[kRowsOfWarp];
 #pragma unroll
-  for (int i = 0; i < kRows / kWarps; ++i) {
-    const int r = warp + kWarps * i, row = base + r;
+  for (int i = 0; i < kRowsOfWarp; ++i) {
     const RowPlace place = places[i];
     const bool mine = place.segment >= 0 && place.segment < p.batch.num_output_segments;
     const int all = (place.position + kTile) / kTile, share = mla_tiles_of_split(all, p.splits);
-    const int count = mine ? (all + share - 1) / share : 0;
-    const float* states = p.states + (int64_t{row} * p.shape.heads + head) * p.splits * 2;
-    float largest = -INFINITY, weight = 0;
-    for (int k = lane; k < count; k += 32) largest = fmaxf(largest, states[k * 2]);
+    counts[i] = mine ? (all + share - 1) / share : 0;
+    const int64_t at = (int64_t{base + warp + kWarps * i} * p.shape.heads + head) * p.splits;
+    firsts[i] = lane < counts[i] ? states[at + lane] : make_float2(-INFINITY, 0.0f);
+  }
+#pragma unroll
+  for (int i = 0; i < kRowsOfWarp; ++i) {
+    const int r = warp + kWarps * i, row = base + r;
+    const float2* own = states + (int64_t{row} * p.shape.heads + head) * p.splits;
+    float largest = firsts[i].x;
+    for (int k = lane + 32; k < counts[i]; k += 32) largest = fmaxf(largest, own[k].x);
     largest = warp_max(largest);
-    for (int k = lane; k < count; k += 32) weight += states[k * 2 + 1] * exp2f(states[k * 2] - largest);
+    float weight = lane < counts[i] ? firsts[i].y * exp2f(firsts[i].x - largest) : 0.0f;
+    for (int k = lane + 32; k < counts[i]; k += 32) weight += own[k].y * exp2f(own[k].x - largest);
     weight = warp_sum(weight);
     const float inverse = 1.0f / weight;
-    for (int k = lane; k < count; k += 32) rows.factors[r][k] = exp2f(states[k * 2] - largest) * inverse;
+    if (lane < counts[i]) rows.factors[r][lane] = exp2f(firsts[i].x - largest) * inverse;
+    for (int k = lane + 32; k < counts[i]; k += 32) rows.factors[r][k] = exp2f(own[k].x - largest) * inverse;
     if (lane == 0) {
-      rows.splits[r] = count;
+      rows.splits[r] = counts[i];
       // rows of no segment get zeros, those of prompts are left alone
-      rows.live[r] = row < p.rows && (mine || place.segment < 0);
+      rows.live[r] = row < p.rows && (counts[i] > 0 || places[i].segment < 0);
     }
   }
 }
 
-/// The splits' sums in order, four columns a thread.
-__device__ __forceinline__ void merge_splits(const MlaDecode& p, int head, int base, MergedRows& rows) {
-  static_assert(kMlaLatent == kThreads * 4);
-  for (int r = 0; r < min(kRows, p.rows - base); ++r) {
-    const int64_t at = (int64_t{base + r} * p.shape.heads + head) * p.splits;
-    const float* sums = p.sums + at * kMlaLatent + threadIdx.x * 4;
-    float4 sum = make_float4(0, 0, 0, 0);
-#pragma unroll 8
-    for (int i = 0; i < rows.splits[r]; ++i) {
-      const float factor = rows.factors[r][i];
-      const float4 part = *reinterpret_cast<const float4*>(sums + int64_t{i} * kMlaLatent);
-      sum.x += part.x * factor;
-      sum.y += part.y * factor;
-      sum.z += part.z * factor;
-      sum.w += part.w * factor;
+/// The sums of rows r ... r + kTogether - 1 over their splits, each row's in order. kTogether * kUnroll reads
+/// are under way at once: one after the other each would be a way to the memory and back.
+template <int kTogether, int kUnroll>
+__device__ __forceinline__ void merge_rows(const MlaDecode& p, int head, int base, int r, MergedRows& rows) {
+  const int64_t of_row = int64_t{p.shape.heads} * p.splits * kThreads;  // in pairs of columns
+  const float2* sums = reinterpret_cast<const float2*>(p.sums) + int64_t{base + r} * of_row +
+                       int64_t{head} * p.splits * kThreads + threadIdx.x;
+  float2 merged[kTogether] = {};
+  int most = 0;
+#pragma unroll
+  for (int j = 0; j < kTogether; ++j) most = max(most, rows.splits[r + j]);
+  for (int from = 0; from < most; from += kUnroll) {
+    float2 parts[kTogether][kUnroll] = {};
+#pragma unroll
+    for (int j = 0; j < kTogether; ++j) {
+#pragma unroll
+      for (int i = 0; i < kUnroll; ++i)
+        if (from + i < rows.splits[r + j]) parts[j][i] = sums[j * of_row + int64_t{from + i} * kThreads];
     }
-    *reinterpret_cast<uint2*>(rows.latents + r * kLatentPitch + threadIdx.x * 4) =
-        make_uint2(pack_bf16(sum.x, sum.y), pack_bf16(sum.z, sum.w));
+#pragma unroll
+    for (int j = 0; j < kTogether; ++j) {
+#pragma unroll
+      for (int i = 0; i < kUnroll; ++i) {
+        if (from + i >= rows.splits[r + j]) continue;
+        const float factor = rows.factors[r + j][from + i];
+        merged[j].x += parts[j][i].x * factor;
+        merged[j].y += parts[j][i].y * factor;
+      }
+    }
   }
+#pragma unroll
+  for (int j = 0; j < kTogether; ++j)
+    *reinterpret_cast<uint32_t*>(rows.latents + (r + j) * kLatentPitch + threadIdx.x * 2) =
+        pack_bf16(merged[j].x, merged[j].y);
+}
+
+/// The latents of all rows that there are; of a last group of four also zeros for those that are not.
+__device__ __forceinline__ void merge_splits(const MlaDecode& p, int head, int base, MergedRows& rows) {
+  const int there = min(kRows, p.rows - base);
+  if (there == 1) return merge_rows<1, 16>(p, head, base, 0, rows);
+  for (int r = 0; r < there; r += 4) merge_rows<4, 4>(p, head, base, r, rows);
 }
 
 /// A lane's part of eight value rows of kv_b.
@@ -101,7 +135,7 @@ __global__ void __launch_bounds__(kThreads) output_kernel(const MlaDecode p, int
   if (!p.kv_b_is_weight) wait_for_previous();
   ValueRows b;
   if (begin < end) load_values(kv_b, begin, b);
-  RowPlace places[kRows / kWarps];
+  RowPlace places[kRowsOfWarp];
   find_rows(p, base, places);
   if (p.kv_b_is_weight) wait_for_previous();
   weigh_splits(p, head, base, places, rows);
@@ -138,9 +172,10 @@ __global__ void __launch_bounds__(kThreads) output_kernel(const MlaDecode p, int
 cudaError_t launch_mla_output(cudaStream_t stream, const MlaDecode& p) {
   const auto heads = static_cast<unsigned>(p.shape.heads);
   const unsigned row_tiles = static_cast<unsigned>(p.rows + kRows - 1) / kRows;
-  // few rows leave the card empty: each block then takes 32 columns, and merges the splits once more
-  const unsigned parts = heads * row_tiles < 128 ? static_cast<unsigned>(p.shape.v + 31) / 32 : 1;
-  const int columns = parts > 1 ? 32 : p.shape.v;
+  // few rows leave the card empty: each block then takes one turn of columns, and merges the splits once more
+  constexpr int kTurn = kWarps * 8;
+  const unsigned parts = heads * row_tiles < 128 ? static_cast<unsigned>(p.shape.v + kTurn - 1) / kTurn : 1;
+  const int columns = parts > 1 ? kTurn : p.shape.v;
   return launch_kernel<output_kernel>(stream, {dim3(heads, row_tiles, parts), kThreads}, p, columns);
 }
 
