@@ -25,6 +25,14 @@ std::vector<std::vector<SegmentSpec>> published_segments() {
           {{1, 130, TokenForm::kOutput}, {1, 0, TokenForm::kOutput}, {1, 0, TokenForm::kOutput}}};
 }
 
+/// One long sequence, of more splits than a warp has lanes; more rows than a block merges, some a row short
+/// of four, each with splits of its own number.
+std::vector<std::vector<SegmentSpec>> decode_segments() {
+  std::vector<SegmentSpec> many;
+  for (int32_t row = 0; row < 18; ++row) many.push_back({1, 40 + 60 * row, TokenForm::kOutput});
+  return {{{1, 2500, TokenForm::kOutput}}, many, {many.begin() + 10, many.begin() + 13}};
+}
+
 /// Rows of segments without a context: calls `visit(row)` for each.
 template <typename Visit>
 void for_padding(const BatchView& view, Visit visit) {
@@ -226,6 +234,9 @@ Cases mla_attention_cases(CaseSet set) {
       add_mla(cases, random, shape, segments, cache_specs()[1], fp8, DType::kBF16, DType::kF32, DType::kBF16);
       add_mla(cases, random, shape, segments, cache_specs()[1], awq, DType::kBF16, DType::kF32, DType::kBF16);
     }
+    for (const auto& segments : decode_segments())
+      add_mla(cases, random, shape, segments, cache_specs()[0], bf16, DType::kBF16, DType::kF32,
+              DType::kBF16);
     return cases;
   }
   const WeightSpec fp8{.format = WeightFormat::kFp8Block, .block_rows = 16, .block_cols = 16};
