@@ -119,6 +119,7 @@ StatusOr<BenchRound> summarise(const BenchOptions& options, MonotonicTime start,
   round.decode_gb_per_s = static_cast<double>(step_bytes) * count / decode / 1e9;
   round.step_p50_s = quantile(steps, 0.50);
   round.step_p99_s = quantile(steps, 0.99);
+  round.steps_s = std::move(steps);
   return round;
 }
 

@@ -32,7 +32,8 @@ struct BenchRound {
   double decode_tokens_per_s = 0.0;           // all sequences together
   double decode_gb_per_s = 0.0;               // bytes that one step must read, times steps per second
   double ttft_s = 0.0;                        // until the last sequence's first token
-  double step_p50_s = 0.0, step_p99_s = 0.0;  // between tokens of a sequence, in the window
+  std::vector<double> steps_s;                // between tokens of a sequence, in the window, in their order
+  double step_p50_s = 0.0, step_p99_s = 0.0;  // of them
 };
 
 /// Routed experts that a step of the rounds read in a layer, on average over layers and over the steps that
