@@ -85,6 +85,7 @@ nlohmann::ordered_json to_json(const BenchReport& report) {
                               {"ttft_s", round.ttft_s},
                               {"step_p50_s", round.step_p50_s},
                               {"step_p99_s", round.step_p99_s},
+                              {"window_begin_s", round.window_begin_s},
                               {"steps_s", round.steps_s},
                               {"decode_gb_per_s", round.decode_gb_per_s},
                               {"read_gb_per_s", round.read_gb_per_s}});

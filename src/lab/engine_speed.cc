@@ -1,6 +1,8 @@
 #include "lab/engine_speed.h"
 
 #include <algorithm>
+#include <chrono>
+#include <utility>
 
 #include "base/clock.h"
 #include "kernels/cpu/membench.h"
@@ -119,6 +121,7 @@ StatusOr<BenchRound> summarise(const BenchOptions& options, MonotonicTime start,
   round.decode_gb_per_s = static_cast<double>(step_bytes) * count / decode / 1e9;
   round.step_p50_s = quantile(steps, 0.50);
   round.step_p99_s = quantile(steps, 0.99);
+  round.window_begin_s = std::chrono::duration<double>(last_begun->front().time_since_epoch()).count();
   round.steps_s = std::move(steps);
   return round;
 }
@@ -199,7 +202,7 @@ StatusOr<BenchReport> bench_engine(const BenchOptions& options) {
     ASSIGN_OR_RETURN(const double after, probe.pass());
     round.read_gb_per_s = (before + after) / 2 / 1e9;
     before = after;
-    report.rounds.push_back(round);
+    report.rounds.push_back(std::move(round));
   }
   report.idle = gaps->take();
   report.touched = touched_between(load_before, loaded.engine->expert_load());

@@ -32,6 +32,7 @@ struct BenchRound {
   double decode_tokens_per_s = 0.0;           // all sequences together
   double decode_gb_per_s = 0.0;               // bytes that one step must read, times steps per second
   double ttft_s = 0.0;                        // until the last sequence's first token
+  double window_begin_s = 0.0;                // on the monotonic clock, for what is sampled beside the steps
   std::vector<double> steps_s;                // between tokens of a sequence, in the window, in their order
   double step_p50_s = 0.0, step_p99_s = 0.0;  // of them
 };
