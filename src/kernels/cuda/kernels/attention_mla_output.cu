@@ -33,35 +33,35 @@ __device__ __forceinline__ void find_rows(const MlaDecode& p, int base, RowPlace
 __device__ __forceinline__ void weigh_splits(const MlaDecode& p, int head, int base,
                                              const RowPlace (&places)[kRowsOfWarp], MergedRows& rows) {
   const int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
-  const auto* states = reinterpret_cast<const float2*>(p.states);
+  const auto states_of = [&](int row) {
+    return reinterpret_cast<const float2*>(p.states) + (int64_t{row} * p.shape.heads + head) * p.splits;
+  };
   int counts[kRowsOfWarp];
-  float2 firsts[kRowsOfWarp];
+  float2 firsts[kRowsOfWarp] = {};
 #pragma unroll
   for (int i = 0; i < kRowsOfWarp; ++i) {
     const RowPlace place = places[i];
     const bool mine = place.segment >= 0 && place.segment < p.batch.num_output_segments;
     const int all = (place.position + kTile) / kTile, share = mla_tiles_of_split(all, p.splits);
     counts[i] = mine ? (all + share - 1) / share : 0;
-    const int64_t at = (int64_t{base + warp + kWarps * i} * p.shape.heads + head) * p.splits;
-    firsts[i] = lane < counts[i] ? states[at + lane] : make_float2(-INFINITY, 0.0f);
+    if (lane < counts[i]) firsts[i] = states_of(base + warp + kWarps * i)[lane];
   }
 #pragma unroll
   for (int i = 0; i < kRowsOfWarp; ++i) {
-    const int r = warp + kWarps * i, row = base + r;
-    const float2* own = states + (int64_t{row} * p.shape.heads + head) * p.splits;
-    float largest = firsts[i].x;
-    for (int k = lane + 32; k < counts[i]; k += 32) largest = fmaxf(largest, own[k].x);
+    const int r = warp + kWarps * i, row = base + r, count = counts[i];
+    const float2* states = states_of(row);
+    const auto state = [&](int k) { return k < 32 ? firsts[i] : states[k]; };  // maximum, weight
+    float largest = -INFINITY, weight = 0;
+    for (int k = lane; k < count; k += 32) largest = fmaxf(largest, state(k).x);
     largest = warp_max(largest);
-    float weight = lane < counts[i] ? firsts[i].y * exp2f(firsts[i].x - largest) : 0.0f;
-    for (int k = lane + 32; k < counts[i]; k += 32) weight += own[k].y * exp2f(own[k].x - largest);
+    for (int k = lane; k < count; k += 32) weight += state(k).y * exp2f(state(k).x - largest);
     weight = warp_sum(weight);
     const float inverse = 1.0f / weight;
-    if (lane < counts[i]) rows.factors[r][lane] = exp2f(firsts[i].x - largest) * inverse;
-    for (int k = lane + 32; k < counts[i]; k += 32) rows.factors[r][k] = exp2f(own[k].x - largest) * inverse;
+    for (int k = lane; k < count; k += 32) rows.factors[r][k] = exp2f(state(k).x - largest) * inverse;
     if (lane == 0) {
-      rows.splits[r] = counts[i];
+      rows.splits[r] = count;
       // rows of no segment get zeros, those of prompts are left alone
-      rows.live[r] = row < p.rows && (counts[i] > 0 || places[i].segment < 0);
+      rows.live[r] = row < p.rows && (count > 0 || places[i].segment < 0);
     }
   }
 }
